@@ -1,0 +1,480 @@
+//! Files, directories, the lock, time and random numbers as the engine sees them.
+//!
+//! `Fs` is an enum over the real kernel and the simulated one, not a trait object. Retry loops, all-or-
+//! error writes and error texts live here, above both, so that the simulator's faults meet the same code
+//! as the kernel's.
+//!
+//! Invariants
+//! 1. A write is complete or an error; a read is full, or short only at the end of the file.
+//! 2. Written bytes may be lost until `sync_data`; a created, renamed or removed name until `Dir::sync`.
+//! 3. A failed sync is never retried on that file by any caller.
+//! 4. Everything is relative to a directory descriptor held for the life of the database.
+
+use crate::env::call::{Errno, FileType, OpenHow, Stat, SysResult};
+use crate::env::path::LOCK_NAME;
+use crate::env::real;
+#[cfg(feature = "sim")]
+use crate::env::sim::{SimFd, SimKernel};
+use crate::error::{Area, Error, ErrorKind, Result};
+#[cfg(feature = "sim")]
+use crate::sync::Arc;
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Which kernel answers.
+#[derive(Clone)]
+pub enum Fs {
+    Real,
+    #[cfg(feature = "sim")]
+    Sim(Arc<SimKernel>),
+}
+
+enum Fd {
+    Real(OwnedFd),
+    #[cfg(feature = "sim")]
+    Sim(SimFd),
+}
+
+/// Calls `$real` or `$sim` with the descriptor of the kernel that made it.
+macro_rules! dispatch {
+    ($fd:expr, $f:ident => $real:expr, $sim:expr) => {
+        match $fd {
+            Fd::Real($f) => $real,
+            #[cfg(feature = "sim")]
+            Fd::Sim($f) => $sim,
+        }
+    };
+}
+
+/// Repeats a call that a signal interrupted.
+fn retry<T>(mut call: impl FnMut() -> SysResult<T>) -> SysResult<T> {
+    loop {
+        match call() {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other,
+        }
+    }
+}
+
+fn describe(errno: Errno) -> String {
+    std::io::Error::from_raw_os_error(errno.0).to_string()
+}
+
+/// Turns an errno into an error that says what was done to what.
+fn os_error(errno: Errno, area: Area, what: &str, name: &str) -> Error {
+    let kind = match errno.0 {
+        libc::ENOSPC | libc::EDQUOT | libc::EFBIG => ErrorKind::NoSpace,
+        libc::ENOMEM => ErrorKind::NoMem,
+        libc::EROFS => ErrorKind::ReadOnly,
+        _ => ErrorKind::Io,
+    };
+    let error = Error::new(kind, area, format!("{what} {name}: {}", describe(errno)));
+    let error = error.with_errno(errno.0);
+    match errno.0 {
+        libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOSPC | libc::EDQUOT => {
+            error.retryable()
+        }
+        _ => error,
+    }
+}
+
+fn c_name(name: &[u8], area: Area) -> Result<CString> {
+    CString::new(name).map_err(|_| Error::invalid(area, "a path holds a NUL byte"))
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+impl Fs {
+    fn open_dir_fd(&self, path: &[u8]) -> Result<SysResult<Fd>> {
+        let c_path = c_name(path, Area::Directory)?;
+        Ok(match self {
+            Fs::Real => retry(|| real::open_dir(&c_path)).map(Fd::Real),
+            #[cfg(feature = "sim")]
+            Fs::Sim(kernel) => retry(|| SimKernel::open_dir(kernel, path)).map(Fd::Sim),
+        })
+    }
+
+    /// Opens a directory. `MISSING` with ENOENT or ENOTDIR when there is none.
+    pub fn open_dir(&self, path: &[u8], file_mode: u32) -> Result<Dir> {
+        let opened = self.open_dir_fd(path)?;
+        let fd = opened.map_err(|errno| {
+            let error = os_error(errno, Area::Directory, "opening directory", &shown(path));
+            match errno.0 {
+                libc::ENOENT | libc::ENOTDIR => error.with_kind(ErrorKind::Missing),
+                libc::EACCES | libc::EPERM => error.with_kind(ErrorKind::ReadOnly),
+                _ => error,
+            }
+        })?;
+        Ok(Dir { fd, path: shown(path), file_mode })
+    }
+
+    /// Makes a directory (its parent must exist); fine when it is there already.
+    pub fn make_dir(&self, path: &[u8], mode: u32) -> Result<()> {
+        let c_path = c_name(path, Area::Directory)?;
+        let made = match self {
+            Fs::Real => retry(|| real::make_dir(&c_path, mode)),
+            #[cfg(feature = "sim")]
+            Fs::Sim(kernel) => retry(|| kernel.make_dir(path, mode)),
+        };
+        match made {
+            Ok(()) | Err(Errno(libc::EEXIST)) => Ok(()),
+            Err(errno) => {
+                let error = os_error(errno, Area::Directory, "making directory", &shown(path));
+                Err(match errno.0 {
+                    libc::ENOENT | libc::ENOTDIR => error.with_kind(ErrorKind::Missing),
+                    libc::EACCES | libc::EPERM => error.with_kind(ErrorKind::ReadOnly),
+                    _ => error,
+                })
+            }
+        }
+    }
+
+    /// Removes a directory if it is empty; says whether it is gone.
+    pub fn remove_dir(&self, path: &[u8]) -> Result<bool> {
+        let c_path = c_name(path, Area::Directory)?;
+        let removed = match self {
+            Fs::Real => retry(|| real::remove_dir(&c_path)),
+            #[cfg(feature = "sim")]
+            Fs::Sim(kernel) => retry(|| kernel.remove_dir(path)),
+        };
+        match removed {
+            Ok(()) | Err(Errno(libc::ENOENT)) => Ok(true),
+            Err(Errno(libc::ENOTEMPTY | libc::EEXIST)) => Ok(false),
+            Err(errno) => Err(os_error(errno, Area::Directory, "removing directory", &shown(path))),
+        }
+    }
+
+    /// A random number: ids, salts and seeds come from here, so that a simulated run repeats.
+    pub fn random_u64(&self) -> u64 {
+        match self {
+            Fs::Real => {
+                let mut bytes = [0; 8];
+                real::random(&mut bytes);
+                u64::from_le_bytes(bytes)
+            }
+            #[cfg(feature = "sim")]
+            Fs::Sim(kernel) => kernel.random_u64(),
+        }
+    }
+
+    /// 16 random bytes for a database or table id.
+    pub fn random_id(&self) -> [u8; 16] {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.random_u64().to_le_bytes());
+        id[8..].copy_from_slice(&self.random_u64().to_le_bytes());
+        id
+    }
+
+    /// Seconds since 1970, advisory only.
+    pub fn unix_seconds(&self) -> u64 {
+        match self {
+            Fs::Real => std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |t| t.as_secs()),
+            #[cfg(feature = "sim")]
+            Fs::Sim(kernel) => kernel.now_micros() / 1_000_000,
+        }
+    }
+
+    /// Microseconds on a clock that only goes forward.
+    pub fn now_micros(&self) -> u64 {
+        match self {
+            Fs::Real => {
+                static START: crate::sync::OnceLock<std::time::Instant> =
+                    crate::sync::OnceLock::new();
+                START.get_or_init(std::time::Instant::now).elapsed().as_micros() as u64
+            }
+            #[cfg(feature = "sim")]
+            Fs::Sim(kernel) => kernel.now_micros(),
+        }
+    }
+}
+
+/// An open directory.
+pub struct Dir {
+    fd: Fd,
+    path: String,
+    file_mode: u32,
+}
+
+impl Dir {
+    /// The path it was opened with, for messages only.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn shown(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+
+    fn open_fd(&self, name: &str, how: OpenHow) -> Result<SysResult<Fd>> {
+        let c = c_name(name.as_bytes(), Area::Directory)?;
+        let mode = self.file_mode;
+        Ok(dispatch!(&self.fd, fd =>
+            retry(|| real::open_at(fd, &c, how, mode)).map(Fd::Real),
+            retry(|| fd.open_at(name.as_bytes(), how, mode)).map(Fd::Sim)))
+    }
+
+    /// Makes a new file for reading and writing. Fails when the name exists.
+    pub fn create(&self, name: &str, area: Area) -> Result<File> {
+        let fd = self
+            .open_fd(name, OpenHow::CreateNew)?
+            .map_err(|errno| os_error(errno, area, "creating", &self.shown(name)))?;
+        Ok(File { fd, name: self.shown(name), area })
+    }
+
+    /// Opens a regular file for reading. A missing file is `MISSING`; anything but a regular file is
+    /// `CORRUPT`.
+    pub fn open_read(&self, name: &str, area: Area) -> Result<File> {
+        let fd = self.open_fd(name, OpenHow::Read)?.map_err(|errno| {
+            let error = os_error(errno, area, "opening", &self.shown(name));
+            match errno.0 {
+                libc::ENOENT => error.with_kind(ErrorKind::Missing),
+                libc::ELOOP => error.with_kind(ErrorKind::Corrupt),
+                _ => error,
+            }
+        })?;
+        let file = File { fd, name: self.shown(name), area };
+        if file.stat()?.kind != FileType::Regular {
+            let message = format!("{} is not a regular file", file.name);
+            return Err(Error::new(ErrorKind::Corrupt, area, message));
+        }
+        Ok(file)
+    }
+
+    /// Takes the database's lock: `LOCKED` with the holder's pid (in `value`) when it is held.
+    pub fn lock(&self) -> Result<DirLock> {
+        let name = self.shown(LOCK_NAME);
+        let fd = self.open_fd(LOCK_NAME, OpenHow::Lock)?.map_err(|errno| {
+            let error = os_error(errno, Area::Lock, "opening", &name);
+            match errno.0 {
+                libc::EACCES | libc::EPERM => error.with_kind(ErrorKind::ReadOnly),
+                _ => error,
+            }
+        })?;
+        let file = File { fd, name, area: Area::Lock };
+        let stat = file.stat()?;
+        if stat.kind != FileType::Regular || stat.links != 1 {
+            let message = format!("{} is not a regular file with one link", file.name);
+            return Err(Error::new(ErrorKind::Invalid, Area::Lock, message));
+        }
+        let locked = dispatch!(&file.fd, fd => retry(|| real::flock(fd)), retry(|| fd.flock()));
+        match locked {
+            Ok(()) => {}
+            Err(Errno(libc::EWOULDBLOCK)) => {
+                let pid = read_pid(&file);
+                let holder = if pid == 0 { String::new() } else { format!(" by process {pid}") };
+                let message = format!("{} is held{holder}", file.name);
+                return Err(Error::new(ErrorKind::Locked, Area::Lock, message).with_value(pid));
+            }
+            Err(errno) => return Err(os_error(errno, Area::Lock, "locking", &file.name)),
+        }
+        Ok(DirLock { file, registered: false })
+    }
+
+    /// What the name stands for, without following links; `None` when there is nothing.
+    pub fn stat(&self, name: &str) -> Result<Option<Stat>> {
+        let c = c_name(name.as_bytes(), Area::Directory)?;
+        let found = dispatch!(&self.fd, fd =>
+            retry(|| real::stat_at(fd, &c)),
+            retry(|| fd.stat_at(name.as_bytes())));
+        match found {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno(libc::ENOENT)) => Ok(None),
+            Err(errno) => Err(os_error(errno, Area::Directory, "looking at", &self.shown(name))),
+        }
+    }
+
+    /// Every name in the directory, in no order.
+    pub fn list(&self) -> Result<Vec<Vec<u8>>> {
+        dispatch!(&self.fd, fd => retry(|| real::list(fd)), retry(|| fd.list()))
+            .map_err(|errno| os_error(errno, Area::Directory, "listing", &self.path))
+    }
+
+    /// Renames, replacing what bears the new name. Durable after `sync`.
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let c_from = c_name(from.as_bytes(), Area::Directory)?;
+        let c_to = c_name(to.as_bytes(), Area::Directory)?;
+        dispatch!(&self.fd, fd =>
+            retry(|| real::rename_at(fd, &c_from, &c_to)),
+            retry(|| fd.rename_at(from.as_bytes(), to.as_bytes())))
+        .map_err(|errno| os_error(errno, Area::Directory, "renaming", &self.shown(from)))
+    }
+
+    /// Removes a name; fine when it is gone already.
+    pub fn unlink(&self, name: &str) -> Result<()> {
+        let c = c_name(name.as_bytes(), Area::Directory)?;
+        let removed = dispatch!(&self.fd, fd =>
+            retry(|| real::unlink_at(fd, &c)),
+            retry(|| fd.unlink_at(name.as_bytes())));
+        match removed {
+            Ok(()) | Err(Errno(libc::ENOENT)) => Ok(()),
+            Err(errno) => Err(os_error(errno, Area::Directory, "removing", &self.shown(name))),
+        }
+    }
+
+    /// Makes created, renamed and removed names durable.
+    pub fn sync(&self) -> Result<()> {
+        dispatch!(&self.fd, fd => retry(|| real::fsync(fd)), retry(|| fd.fsync()))
+            .map_err(|errno| os_error(errno, Area::Directory, "syncing directory", &self.path))
+    }
+
+    /// Makes this directory's own name durable in its parent.
+    pub fn sync_parent(&self) -> Result<()> {
+        dispatch!(&self.fd, fd =>
+            retry(|| real::open_parent(fd)).and_then(|parent| retry(|| real::fsync(&parent))),
+            retry(|| fd.open_parent()).and_then(|parent| retry(|| parent.fsync())))
+        .map_err(|errno| os_error(errno, Area::Directory, "syncing the parent of", &self.path))
+    }
+
+    /// Identity of the directory.
+    pub fn stat_self(&self) -> Result<Stat> {
+        dispatch!(&self.fd, fd => retry(|| real::fstat(fd)), retry(|| fd.fstat()))
+            .map_err(|errno| os_error(errno, Area::Directory, "looking at", &self.path))
+    }
+}
+
+/// An open file. Reads and writes name their offset, so one `File` serves many threads.
+pub struct File {
+    fd: Fd,
+    name: String,
+    area: Area,
+}
+
+impl File {
+    /// Path for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn error(&self, errno: Errno, what: &str) -> Error {
+        os_error(errno, self.area, what, &self.name)
+    }
+
+    pub fn stat(&self) -> Result<Stat> {
+        dispatch!(&self.fd, fd => retry(|| real::fstat(fd)), retry(|| fd.fstat()))
+            .map_err(|errno| self.error(errno, "looking at"))
+    }
+
+    pub fn size(&self) -> Result<u64> {
+        Ok(self.stat()?.size)
+    }
+
+    /// Fills `buf` from `offset`; returns less than its length only at the end of the file.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            let at = offset.saturating_add(filled as u64);
+            let rest = &mut buf[filled..];
+            let n = dispatch!(&self.fd, fd =>
+                retry(|| real::pread(fd, rest, at)),
+                retry(|| fd.pread(rest, at)))
+            .map_err(|errno| self.error(errno, "reading").with_offset(at))?;
+            if n == 0 {
+                break;
+            }
+            filled += n;
+        }
+        Ok(filled)
+    }
+
+    /// Fills `buf` from `offset`; a file that ends before that is `CORRUPT`.
+    pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        let n = self.read_at(buf, offset)?;
+        if n < buf.len() {
+            let message = format!(
+                "{} ends at {}, needed {} bytes at {offset}",
+                self.name,
+                offset + n as u64,
+                buf.len()
+            );
+            return Err(Error::new(ErrorKind::Corrupt, self.area, message).with_offset(offset));
+        }
+        Ok(())
+    }
+
+    /// Writes all of `buf` at `offset`. On an error any part of it may be in the file.
+    pub fn write_all_at(&self, buf: &[u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset.saturating_add(done as u64);
+            let rest = &buf[done..];
+            let n = dispatch!(&self.fd, fd =>
+                retry(|| real::pwrite(fd, rest, at)),
+                retry(|| fd.pwrite(rest, at)))
+            .map_err(|errno| self.error(errno, "writing").with_offset(at))?;
+            if n == 0 {
+                // A kernel that takes nothing and reports nothing would make this loop endless.
+                return Err(self.error(Errno(libc::EIO), "writing").with_offset(at));
+            }
+            done += n;
+        }
+        Ok(())
+    }
+
+    /// Makes the file's bytes and size durable. After an error the bytes must be taken as lost.
+    pub fn sync_data(&self) -> Result<()> {
+        dispatch!(&self.fd, fd => retry(|| real::fdatasync(fd)), retry(|| fd.fdatasync()))
+            .map_err(|errno| self.error(errno, "syncing"))
+    }
+
+    pub fn truncate(&self, len: u64) -> Result<()> {
+        dispatch!(&self.fd, fd => retry(|| real::ftruncate(fd, len)), retry(|| fd.ftruncate(len)))
+            .map_err(|errno| self.error(errno, "truncating"))
+    }
+
+    /// Sets the size to `len` with its blocks allocated; where the file system cannot, only the size.
+    pub fn allocate(&self, len: u64) -> Result<()> {
+        let done = dispatch!(&self.fd, fd =>
+            retry(|| real::fallocate(fd, len)),
+            retry(|| fd.fallocate(len)));
+        match done {
+            Ok(()) => Ok(()),
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => self.truncate(len),
+            Err(errno) => Err(self.error(errno, "allocating")),
+        }
+    }
+}
+
+/// The held lock of a database directory; dropping it releases the lock.
+pub struct DirLock {
+    file: File,
+    registered: bool,
+}
+
+fn read_pid(file: &File) -> u64 {
+    let mut text = [0; 20];
+    // The pid is a courtesy in the message; a lock file that cannot be read just has none.
+    let n = file.read_at(&mut text, 0).unwrap_or(0);
+    let digits = text[..n].split(|b| !b.is_ascii_digit()).next().unwrap_or(&[]);
+    std::str::from_utf8(digits).ok().and_then(|t| t.parse().ok()).unwrap_or(0)
+}
+
+impl DirLock {
+    /// Writes this process's pid into the lock file for the message of a second opener, and has a forked
+    /// child close the descriptor.
+    pub fn announce(&mut self) -> Result<()> {
+        let pid = format!("{}\n", std::process::id());
+        self.file.truncate(0)?;
+        self.file.write_all_at(pid.as_bytes(), 0)?;
+        #[allow(irrefutable_let_patterns, reason = "refutable with the simulator")]
+        if let Fd::Real(fd) = &self.file.fd {
+            self.registered = crate::env::process::register_lock(fd.as_raw_fd());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        if !self.registered {
+            return;
+        }
+        #[allow(irrefutable_let_patterns, reason = "refutable with the simulator")]
+        if let Fd::Real(fd) = &self.file.fd {
+            crate::env::process::unregister_lock(fd.as_raw_fd());
+        }
+    }
+}

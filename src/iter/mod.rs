@@ -1,0 +1,4 @@
+//! Cursors: `internal` is the contract of every cursor over internal keys, `merge` merges many of them.
+
+pub mod internal;
+pub mod merge;

@@ -1,0 +1,38 @@
+//! Esker: an embedded, ordered key-value store behind a C ABI.
+//!
+//! The product is the C library: see `include/esker.h`. The rooms below are private; docs/ARCHITECTURE.md
+//! is their map, and its import table is what `tests/suite/layering.rs` holds the code to.
+
+// Rooms in layer order; cbindgen emits functions in this order.
+mod error;
+mod types;
+mod sync;
+mod retire;
+mod hash;
+mod checksum;
+mod coding;
+mod key;
+mod env;
+mod iter;
+mod block;
+mod record;
+mod batch;
+mod filter;
+mod memtable;
+mod table;
+mod wal;
+mod version;
+mod job;
+mod flush;
+mod compaction;
+mod options;
+mod db;
+mod ffi;
+
+/// The rooms, for the test suite only.
+#[cfg(feature = "internals")]
+pub mod internals {
+    pub mod error {
+        pub use crate::error::*;
+    }
+}

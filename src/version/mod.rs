@@ -1,0 +1,7 @@
+//! The shape of the tree: `edit` (one change), `levels` (a picture), `state` (all the manifest knows), `manifest` (the file), `set` (current versions and the one way to change them).
+
+pub mod edit;
+pub mod levels;
+pub mod state;
+pub mod manifest;
+pub mod set;

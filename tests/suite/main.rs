@@ -1,0 +1,1 @@
+//! The one Rust test binary: a module per topic.
