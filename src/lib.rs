@@ -29,10 +29,5 @@ mod options;
 mod db;
 mod ffi;
 
-/// The rooms, for the test suite only.
 #[cfg(feature = "internals")]
-pub mod internals {
-    pub mod error {
-        pub use crate::error::*;
-    }
-}
+pub mod internals;

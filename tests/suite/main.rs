@@ -1,1 +1,21 @@
 //! The one Rust test binary: a module per topic.
+
+mod vectors;
+mod vectors_log;
+mod vectors_table;
+mod vectors_manifest;
+mod sim;
+mod log_model;
+mod wal;
+mod table;
+mod memtable;
+mod version;
+mod compaction;
+mod layering;
+mod tidy;
+mod header;
+mod link;
+mod recovery;
+mod api;
+mod model;
+mod recipes;
