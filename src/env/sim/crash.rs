@@ -1,0 +1,1 @@
+//! What a dead process or a power cut leaves of a simulated kernel.
