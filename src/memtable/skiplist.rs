@@ -1,1 +1,293 @@
-//! (room to be filled)
+//! Index of a memtable on crossbeam's skip list.
+//!
+//! A node of the list is a [`Slot`]: the first eight key bytes as a number, the tag and a pointer to the
+//! key's bytes in the arena, directly followed by the value's. Most comparisons end at the number. A probe
+//! is a slot whose pointer refers to the caller's slice for the length of one call.
+//!
+//! Invariants
+//! 1. Never replaces, never removes: crossbeam's replacing insert lets a reader miss the key (its issue
+//!    1023), so the non-replacing one is used and a second entry under the same internal key is refused.
+//! 2. A slot in the list points into the arena of the same index, and the list is dropped before the arena.
+//! 3. A cursor's entry is dropped before the reference that keeps its index alive.
+
+#![allow(unsafe_code, reason = "slots point into the arena; cursors hold an entry beside its list")]
+
+use crate::error::{Area, Error, ErrorKind, Result};
+use crate::iter::internal::InternalIterator;
+use crate::key::Tag;
+use crate::memtable::arena::Arena;
+use crate::memtable::index::MemIndex;
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crossbeam_skiplist::SkipSet;
+use crossbeam_skiplist::set::Entry;
+use std::cmp;
+use std::ops::Bound;
+use std::ptr::NonNull;
+
+/// Estimate of a node beyond key and value bytes: slot, counter, a tower of two links on average, and what
+/// the allocator adds.
+const NODE_BYTES: u64 = 80;
+
+const PREFIX_LEN: usize = 8;
+
+/// The first eight bytes as a big-endian number, zero-padded: a smaller number is a smaller key, an equal
+/// one says nothing.
+fn prefix(key: &[u8]) -> u64 {
+    let mut bytes = [0; PREFIX_LEN];
+    let len = key.len().min(PREFIX_LEN);
+    bytes[..len].copy_from_slice(&key[..len]);
+    u64::from_be_bytes(bytes)
+}
+
+struct Slot {
+    prefix: u64,
+    tag: Tag,
+    /// Key bytes; the value's follow directly unless this is a probe.
+    bytes: NonNull<u8>,
+    key_len: u32,
+    value_len: u32,
+}
+
+// SAFETY: the bytes are never written after the slot is made (arena invariant 1) and belong to no thread.
+unsafe impl Send for Slot {}
+// SAFETY: as above; all access through a shared slot is reading.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    /// A slot to compare with, usable while `key` is borrowed; it must not be inserted.
+    fn probe(key: &[u8], tag: Tag) -> Slot {
+        let bytes = NonNull::from(key).cast();
+        // Sought keys are limited to `KEY_LEN_MAX` at the C boundary, far below 4 GiB.
+        Slot { prefix: prefix(key), tag, bytes, key_len: key.len() as u32, value_len: 0 }
+    }
+
+    fn key(&self) -> &[u8] {
+        // SAFETY: for a slot in the list `key_len` bytes were stored at `bytes` in an arena that outlives
+        // the list (invariant 2); a probe does not outlive the call that borrows its key.
+        unsafe { std::slice::from_raw_parts(self.bytes.as_ptr(), self.key_len as usize) }
+    }
+
+    fn value(&self) -> &[u8] {
+        // SAFETY: as for `key`: the arena stored `value_len` bytes directly behind the key. A probe has
+        // length 0, and one past the end of its key is a valid address for that.
+        unsafe {
+            let start = self.bytes.as_ptr().add(self.key_len as usize);
+            std::slice::from_raw_parts(start, self.value_len as usize)
+        }
+    }
+}
+
+impl Ord for Slot {
+    fn cmp(&self, other: &Slot) -> cmp::Ordering {
+        self.prefix
+            .cmp(&other.prefix)
+            .then_with(|| self.key().cmp(other.key()))
+            .then_with(|| other.tag.cmp(&self.tag))
+    }
+}
+
+impl PartialOrd for Slot {
+    fn partial_cmp(&self, other: &Slot) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, other: &Slot) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Slot {}
+
+/// Skip list and the memory its slots point to.
+pub struct SkipIndex {
+    // Before the arena: fields drop in this order (invariant 2).
+    list: SkipSet<Slot>,
+    arena: Mutex<Arena>,
+    used: AtomicU64,
+}
+
+impl Default for SkipIndex {
+    fn default() -> SkipIndex {
+        SkipIndex::new()
+    }
+}
+
+impl SkipIndex {
+    pub fn new() -> SkipIndex {
+        let arena = Mutex::new(Arena::new());
+        SkipIndex { list: SkipSet::new(), arena, used: AtomicU64::new(0) }
+    }
+
+    fn store(&self, key: &[u8], tag: Tag, value: &[u8]) -> Result<Slot> {
+        let length = |len: usize| {
+            let message = format!("{len} bytes do not fit a memtable entry");
+            u32::try_from(len).map_err(|_| {
+                Error::new(ErrorKind::Limit, Area::Engine, message).with_value(len as u64)
+            })
+        };
+        let (key_len, value_len) = (length(key.len())?, length(value.len())?);
+        let mut arena = self.arena.lock();
+        let bytes = arena.store(key, value)?;
+        self.used.store(arena.used(), Ordering::Relaxed);
+        Ok(Slot { prefix: prefix(key), tag, bytes, key_len, value_len })
+    }
+}
+
+impl MemIndex for SkipIndex {
+    type Cursor = SkipCursor;
+
+    fn insert(&self, key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
+        let slot = self.store(key, tag, value)?;
+        let bytes = slot.bytes;
+        let entry = self.list.get_or_insert(slot);
+        if entry.value().bytes == bytes {
+            return Ok(());
+        }
+        let message = format!("memtable holds sequence {} of a key already", tag >> 8);
+        Err(Error::new(ErrorKind::Corrupt, Area::Engine, message))
+    }
+
+    fn get(&self, key: &[u8], seek_tag: Tag) -> Option<(Tag, &[u8])> {
+        let probe = Slot::probe(key, seek_tag);
+        let entry = self.list.lower_bound(Bound::Included(&probe))?;
+        let slot: *const Slot = entry.value();
+        // SAFETY: nodes are never removed (invariant 1), so the slot lives as long as the list, which
+        // `self` borrows.
+        let slot = unsafe { &*slot };
+        (slot.prefix == probe.prefix && slot.key() == key).then(|| (slot.tag, slot.value()))
+    }
+
+    fn cursor(self: &Arc<SkipIndex>) -> SkipCursor {
+        SkipCursor { entry: None, index: self.clone() }
+    }
+
+    fn len(&self) -> u64 {
+        self.list.len() as u64
+    }
+
+    fn bytes(&self) -> u64 {
+        let used = self.used.load(Ordering::Relaxed);
+        used.saturating_add(self.len().saturating_mul(NODE_BYTES))
+    }
+}
+
+/// Cursor over a [`SkipIndex`]; `next` follows one link, `prev` searches (the list is linked one way).
+pub struct SkipCursor {
+    // Before the index: fields drop in this order (invariant 3).
+    entry: Option<Entry<'static, Slot>>,
+    index: Arc<SkipIndex>,
+}
+
+impl SkipCursor {
+    /// The list, for entries that are stored in `self.entry` and nowhere else.
+    fn list(&self) -> &'static SkipSet<Slot> {
+        let list: *const SkipSet<Slot> = &self.index.list;
+        // SAFETY: the index is kept alive and in place by `self.index`, which is never replaced and is
+        // dropped after `self.entry` (invariant 3); no other code holds what this returns.
+        unsafe { &*list }
+    }
+
+    fn slot(&self) -> &Slot {
+        self.entry.as_ref().expect("the caller checked that the cursor is valid").value()
+    }
+}
+
+impl InternalIterator for SkipCursor {
+    fn valid(&self) -> bool {
+        self.entry.is_some()
+    }
+
+    fn seek_to_first(&mut self) -> Result<()> {
+        self.entry = self.list().front();
+        Ok(())
+    }
+
+    fn seek_to_last(&mut self) -> Result<()> {
+        self.entry = self.list().back();
+        Ok(())
+    }
+
+    fn seek(&mut self, key: &[u8], tag: Tag) -> Result<()> {
+        self.entry = self.list().lower_bound(Bound::Included(&Slot::probe(key, tag)));
+        Ok(())
+    }
+
+    fn seek_before(&mut self, key: &[u8], tag: Tag) -> Result<()> {
+        self.entry = self.list().upper_bound(Bound::Excluded(&Slot::probe(key, tag)));
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<()> {
+        if !self.entry.as_mut().is_some_and(Entry::move_next) {
+            self.entry = None;
+        }
+        Ok(())
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        if !self.entry.as_mut().is_some_and(Entry::move_prev) {
+            self.entry = None;
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> &[u8] {
+        self.slot().key()
+    }
+
+    fn tag(&self) -> Tag {
+        self.slot().tag
+    }
+
+    fn value(&self) -> &[u8] {
+        self.slot().value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(a: (&[u8], Tag), b: (&[u8], Tag)) -> cmp::Ordering {
+        Slot::probe(a.0, a.1).cmp(&Slot::probe(b.0, b.1))
+    }
+
+    #[test]
+    fn slots_are_ordered_as_internal_keys() {
+        let keys: [&[u8]; 9] = [
+            b"",
+            b"\0",
+            b"\0\0",
+            b"a",
+            b"a\0",
+            b"a\0\0\0\0\0\0\0",
+            b"a\0\0\0\0\0\0\0\0",
+            b"abcdefgh",
+            b"abcdefgh\xff",
+        ];
+        for a in keys {
+            for b in keys {
+                for (x, y) in [(1, 1), (1, 2), (2, 1)] {
+                    let expected = crate::key::compare_internal(a, x, b, y);
+                    assert_eq!(order((a, x), (b, y)), expected, "{a:?} {x} {b:?} {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_entry_under_one_internal_key_is_refused() {
+        let index = SkipIndex::new();
+        index.insert(b"k", 0x101, b"old").unwrap();
+        assert_eq!(index.insert(b"k", 0x101, b"new").unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(index.get(b"k", 0x1ff), Some((0x101, &b"old"[..])));
+    }
+
+    #[test]
+    fn cursors_move_between_threads() {
+        fn check<T: Send>() {}
+        check::<SkipCursor>();
+    }
+}
