@@ -1,0 +1,144 @@
+# Esker: build, test and install. Needs GNU make, Rust, gcc and binutils; nothing else to build.
+# `make help` lists the targets. Every test target can be run alone, and all of them with -j.
+
+CARGO        ?= cargo
+CC           ?= gcc
+STRIP        ?= strip
+INSTALL      ?= install
+
+PREFIX       ?= /usr/local
+LIBDIR       ?= $(PREFIX)/lib
+INCLUDEDIR   ?= $(PREFIX)/include
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+DESTDIR      ?=
+
+BUILD        := build
+TARGET_DIR   := $(or $(CARGO_TARGET_DIR),target)
+RAW          := $(TARGET_DIR)/release
+VERSION      := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+ABI          := $(shell sed -n 's/^\#define ESKER_ABI \([0-9]*\)$$/\1/p' include/esker.h)
+
+SHARED       := $(BUILD)/libesker.so
+SHARED_ABI   := $(SHARED).$(ABI)
+SHARED_FULL  := $(SHARED).$(VERSION)
+ARCHIVE      := $(BUILD)/libesker.a
+HEADER       := include/esker.h
+
+EXAMPLES     := $(patsubst examples-c/%.c,$(BUILD)/examples/%,$(wildcard examples-c/*.c))
+WARNINGS     := -Wall -Wextra -Wpedantic -Werror
+C_FLAGS      := -std=c99 -O1 -g $(WARNINGS) -Iinclude
+C_LINK        = -L$(BUILD) -lesker -lpthread -Wl,-rpath,$(abspath $(BUILD))
+
+SUITE        := $(CARGO) test --locked --features internals --test suite --
+ROUNDS       ?= 200
+SEED         ?= 1
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+##@ Build
+
+.PHONY: all
+all: $(SHARED) $(ARCHIVE) ## the libraries: build/libesker.so and build/libesker.a
+
+# Cargo decides what is stale. The crate types are named because cargo drops link-time optimisation
+# as soon as the rlib of the test suite is among them. After the call the two files are as new as
+# their contents, so nothing below is remade in vain.
+.PHONY: cargo-release
+cargo-release:
+	$(CARGO) rustc --locked --release --lib --crate-type cdylib,staticlib
+
+$(RAW)/libesker.so $(RAW)/libesker.a: cargo-release
+	@:
+
+$(SHARED_FULL): $(RAW)/libesker.so
+	@mkdir -p $(BUILD)
+	$(STRIP) --strip-unneeded -o $@ $<
+
+$(SHARED_ABI): $(SHARED_FULL)
+	ln -sf $(notdir $<) $@
+
+$(SHARED): $(SHARED_ABI)
+	ln -sf $(notdir $<) $@
+
+# The exported names come from the shared library, whose list of them a test compares with abi/symbols.txt.
+$(ARCHIVE): $(RAW)/libesker.a $(SHARED_FULL) scripts/clean-archive.sh
+	scripts/clean-archive.sh $< $@ $$(nm -D --defined-only $(SHARED_FULL) | awk '{print $$3}')
+
+.PHONY: header
+header: ## rewrites include/esker.h from src/ffi
+	ESKER_HEADER=write $(SUITE) header::
+
+.PHONY: clean
+clean: ## removes what was built
+	rm -rf $(BUILD)
+	$(CARGO) clean
+
+##@ Examples
+
+.PHONY: examples
+examples: $(EXAMPLES) ## compiles examples-c/*.c to build/examples
+
+$(BUILD)/examples/%: examples-c/%.c $(HEADER) $(SHARED)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) $< -o $@ $(C_LINK)
+
+.PHONY: demo
+demo: $(BUILD)/examples/unicode ## stores 32,646 Unicode names, reads them in every way, reopens and checks
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $< "$$dir/db" examples-c/data/unicode-names.tsv
+
+##@ Test
+
+.PHONY: test
+test: all ## the Rust suite, then every C test, C++ test and example
+	$(CARGO) test --locked --features internals
+	scripts/test-c.sh $(BUILD)
+
+.PHONY: test-c
+test-c: all ## only the second half: C and C++ tests, examples, README program, install
+	scripts/test-c.sh $(BUILD)
+
+.PHONY: test-link
+test-link: all ## exported names, needed libraries, size, and two Rust archives in one program
+	ESKER_ALL=1 $(SUITE) --nocapture link::
+
+.PHONY: test-header
+test-header: ## the header in every C and C++ mode, gcc and clang, against src/ffi
+	ESKER_ALL=1 $(SUITE) --nocapture header::
+
+.PHONY: torture
+torture: $(BUILD)/torture ## kills a writer ROUNDS times (SEED=n) and looks for lost writes
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $< "$$dir/db" $(ROUNDS) $(SEED)
+
+$(BUILD)/torture: tests/torture/torture.c $(HEADER) $(SHARED)
+	$(CC) $(C_FLAGS) $< -o $@ $(C_LINK)
+
+##@ Check
+
+.PHONY: check
+check: ## formatting, lints, layering, tidiness, header, vectors, documentation
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --features internals -- -D warnings
+	$(SUITE) layering:: tidy:: header:: vectors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+##@ Install
+
+.PHONY: install
+install: all ## copies header, libraries and esker.pc under PREFIX (DESTDIR, LIBDIR, INCLUDEDIR)
+	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)" "$(DESTDIR)$(PKGCONFIGDIR)"
+	$(INSTALL) -m 644 $(HEADER) "$(DESTDIR)$(INCLUDEDIR)/esker.h"
+	$(INSTALL) -m 755 $(SHARED_FULL) "$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED_FULL))"
+	ln -sf $(notdir $(SHARED_FULL)) "$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED_ABI))"
+	ln -sf $(notdir $(SHARED_ABI)) "$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))"
+	$(INSTALL) -m 644 $(ARCHIVE) "$(DESTDIR)$(LIBDIR)/$(notdir $(ARCHIVE))"
+	scripts/pkg-config.sh "$(PREFIX)" "$(LIBDIR)" "$(INCLUDEDIR)" "$(VERSION)" > "$(DESTDIR)$(PKGCONFIGDIR)/esker.pc"
+
+.PHONY: uninstall
+uninstall: ## removes what `make install` copied
+	rm -f "$(DESTDIR)$(INCLUDEDIR)/esker.h" "$(DESTDIR)$(PKGCONFIGDIR)/esker.pc" \
+	  $(foreach file,$(SHARED) $(SHARED_ABI) $(SHARED_FULL) $(ARCHIVE),"$(DESTDIR)$(LIBDIR)/$(notdir $(file))")
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
