@@ -45,6 +45,8 @@ pub mod env {
         pub use crate::env::real::*;
     }
     pub mod sim {
+        pub use crate::env::sim::crash::CrashPolicy;
+        pub use crate::env::sim::fault::{CallKind, Fault};
         pub use crate::env::sim::*;
     }
     pub mod api {

@@ -9,6 +9,8 @@
 use crate::sync::{AtomicI32, AtomicPtr, AtomicU8, OnceLock, Ordering};
 
 static FLAG: AtomicPtr<AtomicU8> = AtomicPtr::new(std::ptr::null_mut());
+/// Stands in for the page where none can be mapped.
+static UNMAPPED_FLAG: AtomicU8 = AtomicU8::new(0);
 static SETUP: OnceLock<()> = OnceLock::new();
 
 /// Lock descriptors of open databases; -1 is a free place.
@@ -30,13 +32,15 @@ pub fn prepare() {
                 0,
             )
         };
-        if page == libc::MAP_FAILED {
-            return;
-        }
-        // SAFETY: the page was just mapped. Failure (old kernel) is fine: the atfork handler covers it.
-        unsafe { libc::madvise(page, page_size, libc::MADV_WIPEONFORK) };
-        let flag = page.cast::<AtomicU8>();
-        // SAFETY: the page is mapped for ever, zeroed, writable and large enough for the byte.
+        let flag = if page == libc::MAP_FAILED {
+            // Without a page of its own the byte depends on the atfork handler alone.
+            (&raw const UNMAPPED_FLAG).cast_mut()
+        } else {
+            // SAFETY: the page was just mapped. Failure (old kernel) is fine: the atfork handler covers it.
+            unsafe { libc::madvise(page, page_size, libc::MADV_WIPEONFORK) };
+            page.cast::<AtomicU8>()
+        };
+        // SAFETY: a static, or a page mapped for ever, zeroed, writable and large enough for the byte.
         unsafe { (*flag).store(1, Ordering::Relaxed) };
         FLAG.store(flag, Ordering::Release);
         // SAFETY: `in_child` is async-signal-safe: atomics and close(2) only.

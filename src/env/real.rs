@@ -106,6 +106,7 @@ pub fn fallocate(fd: &OwnedFd, len: u64) -> SysResult<()> {
     check(unsafe { libc::fallocate64(fd.as_raw_fd(), 0, 0, len as libc::off64_t) })
 }
 
+#[allow(clippy::unnecessary_cast, reason = "st_nlink has 32 bits on some machines")]
 fn stat_of(raw: &libc::stat64) -> Stat {
     let kind = match raw.st_mode & libc::S_IFMT {
         libc::S_IFREG => FileType::Regular,

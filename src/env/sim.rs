@@ -140,6 +140,11 @@ impl SimKernel {
     }
 }
 
+/// Refuses what is negative to a real kernel.
+fn check_offset(offset: u64) -> SysResult<()> {
+    i64::try_from(offset).map(|_| ()).map_err(|_| Errno(libc::EINVAL))
+}
+
 /// An open file or directory of a simulated kernel.
 pub struct SimFd {
     kernel: Arc<SimKernel>,
@@ -183,6 +188,7 @@ impl SimFd {
     pub fn pread(&self, buf: &mut [u8], offset: u64) -> SysResult<usize> {
         let mut state = self.kernel.state.lock();
         let len = state.enter(CallKind::Pread)?.cut(buf.len());
+        check_offset(offset)?;
         Ok(state.disk.file(self.inode)?.now().read(&mut buf[..len], offset))
     }
 
@@ -198,6 +204,7 @@ impl SimFd {
             state.in_flight = Some(InFlight { inode: self.inode, offset, data });
         }
         let len = passage?.cut(buf.len());
+        check_offset(offset)?;
         if len == 0 {
             return Ok(0);
         }

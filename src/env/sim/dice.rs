@@ -26,4 +26,13 @@ impl Dice {
     pub fn chance(&mut self, eighths: u64) -> bool {
         self.below(8) < eighths
     }
+
+    /// A number up to `limit`, more often than not one of the two ends.
+    pub fn prefix(&mut self, limit: u64) -> u64 {
+        match self.below(4) {
+            0 => 0,
+            1 => limit,
+            _ => self.below(limit + 1),
+        }
+    }
 }

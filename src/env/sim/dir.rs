@@ -33,6 +33,15 @@ impl Change {
         }
     }
 
+    /// The names it concerns.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let (first, second) = match self {
+            Change::Link { name, .. } | Change::Unlink { name } => (name, None),
+            Change::Rename { from, to, .. } => (from, Some(to)),
+        };
+        [first].into_iter().chain(second).map(Vec::as_slice)
+    }
+
     /// The inode it gives a name to.
     pub fn inode(&self) -> Option<u64> {
         match self {
@@ -79,6 +88,13 @@ impl DirNode {
     /// A sync that the disk refused: the changes are seen by processes and will never be written.
     pub fn fail_sync(&mut self) {
         self.pending.clear();
+    }
+
+    /// Starts over with these names, all durable.
+    pub fn restart(&mut self, entries: Entries) {
+        self.pending.clear();
+        self.durable = entries.clone();
+        self.now = entries;
     }
 
     /// Every inode that a name here stands for, or may stand for after a crash.

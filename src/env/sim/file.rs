@@ -114,6 +114,7 @@ pub(super) struct FileNode {
     written: Vec<u8>,
     /// Pages a failed sync left clean although the disk does not hold them.
     lost: BTreeSet<u64>,
+    sync_failed: bool,
 }
 
 /// Pages that `len` bytes at `offset` touch.
@@ -207,5 +208,87 @@ impl FileNode {
         }
         self.pending = sizes;
         self.written = Vec::new();
+        self.sync_failed = true;
+    }
+}
+
+/// What may be left of a file.
+impl FileNode {
+    pub fn durable(&self) -> &Image {
+        &self.durable
+    }
+
+    /// The durable image with every pending change.
+    pub fn all_written(&self) -> Image {
+        let mut all = self.clone();
+        all.sync();
+        all.durable
+    }
+
+    pub fn pending_ops(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Places in the journal of the pending changes of size.
+    pub fn size_orders(&self) -> Vec<u64> {
+        self.pending.iter().filter_map(FileOp::size_order).collect()
+    }
+
+    /// The durable image with the size changes before `sizes_end` and, of each `unit` bytes of the file,
+    /// the writes among the first `versions(index of the unit)` pending changes.
+    pub fn survivor(&self, unit: u64, sizes_end: u64, versions: &dyn Fn(u64) -> usize) -> Image {
+        let mut image = self.durable.clone();
+        let mut size = image.size;
+        for (place, op) in self.pending.iter().enumerate() {
+            let resized = op.size_order().is_some_and(|order| order < sizes_end);
+            match *op {
+                FileOp::Write { offset, start, len, grows_to, .. } => {
+                    let data = &self.written[start..start + len];
+                    write_units(&mut image, data, offset, unit, &|unit| place < versions(unit));
+                    size = grows_to.filter(|_| resized).unwrap_or(size);
+                }
+                FileOp::Resize { to, .. } if resized => {
+                    image.set_size(to);
+                    size = to;
+                }
+                // Blocks that a shrink freed are given out again only once it is committed.
+                FileOp::Resize { shrinks: true, .. } => break,
+                FileOp::Resize { .. } => {}
+            }
+        }
+        image.set_size(size);
+        image
+    }
+
+    /// Cuts the newest pending write down to `keep(offset, len)` bytes, as if it had not returned.
+    pub fn cut_last_write(&mut self, order: u64, keep: impl FnOnce(u64, usize) -> usize) {
+        // After a failed sync the image before the write cannot be told from what is kept.
+        if self.sync_failed {
+            return;
+        }
+        if let Some(&FileOp::Write { offset, start, len, .. }) = self.pending.last() {
+            let kept = keep(offset, len);
+            let data = self.written[start..start + kept].to_vec();
+            self.pending.pop();
+            self.written.truncate(start);
+            self.now = self.all_written();
+            if !data.is_empty() {
+                self.write(&data, offset, order);
+            }
+        }
+    }
+}
+
+/// Writes those units of `data` that are kept; the units are those of the file, not of the data.
+fn write_units(image: &mut Image, data: &[u8], offset: u64, unit: u64, keep: &dyn Fn(u64) -> bool) {
+    let mut done = 0;
+    while done < data.len() {
+        let at = offset + done as u64;
+        let rest = (data.len() - done) as u64;
+        let len = (unit - at % unit).min(rest) as usize;
+        if keep(at / unit) {
+            image.write(&data[done..done + len], at);
+        }
+        done += len;
     }
 }
