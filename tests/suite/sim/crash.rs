@@ -201,7 +201,6 @@ fn changes_of_one_name_keep_their_order() {
     let second = create(&dir, "a");
     second.write_all_at(b"second", 0).unwrap();
     second.sync_data().unwrap();
-    dir.unlink("b").unwrap();
     let mut found = BTreeSet::new();
     for policy in POWER_CUTS {
         for seed in 0..SEEDS {
@@ -212,7 +211,8 @@ fn changes_of_one_name_keep_their_order() {
             found.insert(files.into_iter().map(text).collect::<Vec<_>>().join(" "));
         }
     }
-    let legal = ["", "a=first", "b=first", "a=second b=first", "a=second"];
+    // The second "a" is never there without the rename that made room for it.
+    let legal = ["", "a=first", "b=first", "a=second b=first"];
     assert_eq!(found, legal.map(str::to_owned).into());
 }
 
