@@ -339,8 +339,18 @@ mod tests {
     #[test]
     fn keys_that_are_prefixes_of_others_round_trip() {
         let tag = make_tag(5, EntryKind::Put);
-        check(&[(b"", tag, b""), (b"\0", tag, b"x"), (b"\0\0", tag, b""), (b"\0\0\0\0\0", tag, b"y")]);
-        check(&[(b"ab", tag, b""), (b"ab\0", tag, b""), (b"abc", tag, b"z"), (b"ab\xff", tag, b"")]);
+        check(&[
+            (b"", tag, b""),
+            (b"\0", tag, b"x"),
+            (b"\0\0", tag, b""),
+            (b"\0\0\0\0\0", tag, b"y"),
+        ]);
+        check(&[
+            (b"ab", tag, b""),
+            (b"ab\0", tag, b""),
+            (b"abc", tag, b"z"),
+            (b"ab\xff", tag, b""),
+        ]);
         check(&[(b"same", tag + 256, b"new"), (b"same", tag, b"old")]);
         check(&[(b"", tag, b"")]);
     }

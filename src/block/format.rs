@@ -212,7 +212,8 @@ impl Block {
             let entry = EntryAt { value: suffix.end..to, suffix, tag };
             if let Some((last_prefix, last)) = &last {
                 let order = last_prefix.cmp(&prefix).then_with(|| {
-                    let keys = self.slice(last.suffix.clone()).cmp(self.slice(entry.suffix.clone()));
+                    let keys =
+                        self.slice(last.suffix.clone()).cmp(self.slice(entry.suffix.clone()));
                     keys.then_with(|| tag.cmp(&last.tag))
                 });
                 if order != Ordering::Less {
@@ -353,7 +354,7 @@ impl Block {
 }
 
 /// First number of `range` for which `below` is false; `below` is true for a leading part only.
-fn partition(range: Range<usize>, below: impl Fn(usize) -> bool) -> usize {
+pub fn partition(range: Range<usize>, below: impl Fn(usize) -> bool) -> usize {
     let (mut start, mut len) = (range.start, range.len());
     while len > 0 {
         let half = len / 2;

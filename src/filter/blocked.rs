@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn false_positives_stay_near_their_rate() {
-        for (bits, most) in [(4, 0.17), (6, 0.07), (8, 0.03), (10, 0.012), (12, 0.006), (14, 0.003)] {
+        for (bits, most) in [(4, 0.17), (6, 0.07), (8, 0.03), (10, 0.012), (12, 0.006), (14, 0.003)]
+        {
             let filter = filter(20_000, bits);
             let asked = 100_000u64;
             let wrong = (0..asked)
@@ -163,7 +164,8 @@ mod tests {
         bytes[16] = seed as u8;
         let filter = BlockedBloom::open(bytes).unwrap();
         assert!((0..100).all(|n| filter.may_contain(&key(n), hash64(&key(n), 0))));
-        let wrong = (100..1100).filter(|&n| filter.may_contain(&key(n), hash64(&key(n), 0))).count();
+        let wrong =
+            (100..1100).filter(|&n| filter.may_contain(&key(n), hash64(&key(n), 0))).count();
         assert!(wrong < 100, "{wrong} of 1000 absent keys may match");
     }
 

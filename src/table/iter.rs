@@ -1,1 +1,126 @@
-//! (room to be filled)
+//! A cursor over one table: an index position over a block cursor.
+//!
+//! Invariants
+//! 1. At most one data block is pinned.
+//! 2. After an error the cursor is not valid until the next seek.
+
+use crate::block::iter::BlockIter;
+use crate::error::Result;
+use crate::iter::internal::InternalIterator;
+use crate::key::Tag;
+use crate::sync::Arc;
+use crate::table::reader::{Access, TableReader};
+
+/// A cursor over an open table.
+pub struct TableIter {
+    reader: Arc<TableReader>,
+    access: Access,
+    /// Number of the block in `block`; `None` when it has none.
+    at: Option<usize>,
+    block: BlockIter,
+}
+
+impl TableIter {
+    pub fn new(reader: Arc<TableReader>, access: Access) -> TableIter {
+        TableIter { reader, access, at: None, block: BlockIter::default() }
+    }
+
+    /// Pins block `at`; false when there is no such block.
+    fn enter(&mut self, at: usize) -> Result<bool> {
+        if self.at == Some(at) {
+            return Ok(true);
+        }
+        self.at = None;
+        self.block.clear();
+        if at >= self.reader.index().count() {
+            return Ok(false);
+        }
+        self.block.set_block(self.reader.block(at, self.access)?);
+        self.at = Some(at);
+        Ok(true)
+    }
+
+    /// From a position behind the pinned block's last entry to the next block's first.
+    fn roll_forward(&mut self) -> Result<()> {
+        while let (false, Some(at)) = (self.block.valid(), self.at) {
+            if self.enter(at.saturating_add(1))? {
+                self.block.first();
+            }
+        }
+        Ok(())
+    }
+
+    /// From a position before the pinned block's first entry to the block before it, at its last.
+    fn roll_back(&mut self) -> Result<()> {
+        while let (false, Some(at)) = (self.block.valid(), self.at) {
+            match at.checked_sub(1) {
+                Some(before) => {
+                    self.enter(before)?;
+                    self.block.last();
+                }
+                None => {
+                    self.at = None;
+                    self.block.clear();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl InternalIterator for TableIter {
+    fn valid(&self) -> bool {
+        self.block.valid()
+    }
+
+    fn seek_to_first(&mut self) -> Result<()> {
+        self.enter(0)?;
+        self.block.first();
+        Ok(())
+    }
+
+    fn seek_to_last(&mut self) -> Result<()> {
+        let last = self.reader.index().count().saturating_sub(1);
+        self.enter(last)?;
+        self.block.last();
+        Ok(())
+    }
+
+    fn seek(&mut self, key: &[u8], tag: Tag) -> Result<()> {
+        let at = self.reader.index().find(key);
+        if self.enter(at)? {
+            self.block.seek(key, tag);
+        }
+        self.roll_forward()
+    }
+
+    fn seek_before(&mut self, key: &[u8], tag: Tag) -> Result<()> {
+        let last = self.reader.index().count().saturating_sub(1);
+        let at = self.reader.index().find(key).min(last);
+        self.enter(at)?;
+        self.block.seek_before(key, tag);
+        self.roll_back()
+    }
+
+    fn next(&mut self) -> Result<()> {
+        self.block.next();
+        self.roll_forward()
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        self.block.prev();
+        self.roll_back()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.block.key()
+    }
+
+    fn tag(&self) -> Tag {
+        self.block.tag()
+    }
+
+    fn value(&self) -> &[u8] {
+        self.block.value()
+    }
+}
