@@ -152,6 +152,9 @@ pub mod wal {
     }
 }
 pub mod version {
+    pub mod field {
+        pub use crate::version::field::*;
+    }
     pub mod edit {
         pub use crate::version::edit::*;
     }
