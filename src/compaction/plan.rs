@@ -1,1 +1,172 @@
-//! (room to be filled)
+//! What one compaction merges, and why.
+//!
+//! A plan names its tables by handle, so they stay readable while it waits or runs. Plans are made by
+//! `compaction/picker` and executed by `compaction/run`, which checks invariants 1 and 2 once more against
+//! the version it was made for.
+//!
+//! Invariants
+//! 1. The inputs at the output level are all its tables that overlap the key range of the inputs.
+//! 2. A level-0 plan holds every level-0 table that overlaps one of its inputs, so no older version of a
+//!    key stays above a newer one.
+//! 3. A trivial move has no inputs at the output level and changes only where its tables are listed.
+
+use crate::error::{Area, Error, ErrorKind, Result};
+use crate::sync::Arc;
+use crate::table::handle::TableHandle;
+use crate::types::KeyspaceId;
+use crate::version::levels::Version;
+
+/// Why a compaction was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Level 0 holds too many tables.
+    Level0Tables,
+    /// The level holds more bytes than its target.
+    LevelSize,
+    /// Someone asked for this key range to go one level down.
+    Range,
+    /// Someone asked for this key range to be written anew where it is.
+    Rewrite,
+}
+
+/// What the picker knows of the options.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Tables in level 0 from which on it is compacted.
+    pub l0_trigger: usize,
+    /// Target bytes of level 1.
+    pub level_bytes: u64,
+    /// Target of a level in targets of the level above.
+    pub level_ratio: u64,
+    pub levels: usize,
+    /// Target bytes of a table.
+    pub table_size: u64,
+}
+
+/// A table overlapping more than this many table sizes two levels down is not moved or grown further:
+/// its own next compaction would be too large.
+const GRANDPARENT_TABLES: u64 = 10;
+
+/// Most bytes of grandparents one table may overlap.
+pub fn grandparent_bytes_max(table_size: u64) -> u64 {
+    table_size.saturating_mul(GRANDPARENT_TABLES)
+}
+
+impl Limits {
+    /// Bytes a level may hold before it is compacted; `None` for level 0 and for the last level.
+    pub fn target(&self, level: usize) -> Option<u64> {
+        if level == 0 || level.saturating_add(1) >= self.levels {
+            return None;
+        }
+        let ratio = self.level_ratio.max(1);
+        let target = (1..level).fold(self.level_bytes, |bytes, _| bytes.saturating_mul(ratio));
+        Some(target.max(1))
+    }
+}
+
+/// One compaction: which tables become which level.
+#[derive(Clone)]
+pub struct CompactionPlan {
+    pub keyspace: KeyspaceId,
+    pub level: u8,
+    pub output_level: u8,
+    /// At `level`: newest first in level 0, else in key order.
+    pub inputs: Vec<Arc<TableHandle>>,
+    /// At `output_level`, in key order; empty when that is `level`.
+    pub output_inputs: Vec<Arc<TableHandle>>,
+    /// Tables one level below the output that overlap it, in key order.
+    pub grandparents: Vec<Arc<TableHandle>>,
+    pub reason: Reason,
+    /// The inputs change their level without being rewritten.
+    pub trivial_move: bool,
+}
+
+/// Smallest and largest user key of `tables`; `None` when there are none.
+pub fn key_range<'t>(
+    tables: impl IntoIterator<Item = &'t Arc<TableHandle>>,
+) -> Option<(&'t [u8], &'t [u8])> {
+    tables.into_iter().fold(None, |range: Option<(&[u8], &[u8])>, table| {
+        let (lo, hi) = (table.meta.smallest.as_slice(), table.meta.largest.as_slice());
+        Some(range.map_or((lo, hi), |(least, greatest)| (least.min(lo), greatest.max(hi))))
+    })
+}
+
+/// Bytes of `tables`.
+pub fn total_bytes(tables: &[Arc<TableHandle>]) -> u64 {
+    tables.iter().fold(0, |sum: u64, table| sum.saturating_add(table.meta.size))
+}
+
+impl CompactionPlan {
+    /// Every table the compaction reads.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableHandle>> {
+        self.inputs.iter().chain(&self.output_inputs)
+    }
+
+    /// Smallest and largest user key of the tables at `level`.
+    pub fn input_range(&self) -> Option<(&[u8], &[u8])> {
+        key_range(&self.inputs)
+    }
+
+    /// Bytes the compaction reads.
+    pub fn bytes(&self) -> u64 {
+        total_bytes(&self.inputs).saturating_add(total_bytes(&self.output_inputs))
+    }
+
+    /// Holds the plan to invariants 1 to 3 against the version it was made for; `CORRUPT` otherwise.
+    pub fn check(&self, version: &Version) -> Result<()> {
+        let Some((lo, hi)) = self.input_range() else {
+            return Err(self.wrong("has no inputs"));
+        };
+        let (level, output) = (usize::from(self.level), usize::from(self.output_level));
+        if output == 0 || output < level || output >= version.levels() {
+            return Err(self.wrong("has no such output level"));
+        }
+        self.check_level(version, level, &self.inputs)?;
+        self.check_level(version, output, &self.output_inputs)?;
+        if level == 0 {
+            for table in &self.inputs {
+                let overlap = overlapping(version, 0, &table.meta.smallest, &table.meta.largest);
+                self.check_all_in(&overlap, &self.inputs)?;
+            }
+        }
+        let expected = overlapping(version, output, lo, hi);
+        let there = if output == level { &self.inputs } else { &self.output_inputs };
+        self.check_all_in(&expected, there)?;
+        if self.trivial_move && !self.output_inputs.is_empty() {
+            return Err(self.wrong("moves tables onto others"));
+        }
+        Ok(())
+    }
+
+    /// Every table of the plan is in that level.
+    fn check_level(
+        &self,
+        version: &Version,
+        level: usize,
+        tables: &[Arc<TableHandle>],
+    ) -> Result<()> {
+        self.check_all_in(tables, version.level(level))
+    }
+
+    fn check_all_in(&self, tables: &[Arc<TableHandle>], all: &[Arc<TableHandle>]) -> Result<()> {
+        for table in tables {
+            if !all.iter().any(|other| other.meta.file == table.meta.file) {
+                let what = format!("and the version disagree on table {}", table.meta.file);
+                return Err(self.wrong(&what).with_file(table.meta.file.0));
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wrong(&self, what: &str) -> Error {
+        let message =
+            format!("compaction plan of level {} to {} {what}", self.level, self.output_level);
+        Error::new(ErrorKind::Corrupt, Area::Engine, message)
+    }
+}
+
+/// Tables of `level` that overlap the keys from `lo` to `hi`, both inclusive.
+pub fn overlapping(version: &Version, level: usize, lo: &[u8], hi: &[u8]) -> Vec<Arc<TableHandle>> {
+    version.overlapping(level, Some(lo), Some(hi))
+}

@@ -1,1 +1,124 @@
-//! (room to be filled)
+//! Executes a compaction plan.
+//!
+//! Reads the inputs around the block cache, writes the survivors to new tables and describes the change as
+//! an edit. Nothing is installed here: until the edit is, the inputs are the truth and the outputs are
+//! files that nobody names.
+//!
+//! Invariants
+//! 1. Every output is synced, its name too, and was opened again before the edit is returned.
+//! 2. Without an edit (error, cancel) the outputs are removed.
+//! 3. Entries read = the inputs' own counts; entries written = the outputs' own counts.
+//! 4. A user key is in one output only.
+
+use crate::compaction::iter::{CompactionIter, DeeperLevels};
+use crate::compaction::plan::{CompactionPlan, grandparent_bytes_max};
+use crate::error::Result;
+use crate::iter::merge::MergingIter;
+use crate::job::{JobContext, Outcome, Outputs, check_cancel};
+use crate::sync::{Arc, AtomicBool};
+use crate::table::handle::TableHandle;
+use crate::table::level_iter::LevelIter;
+use crate::table::reader::Access;
+use crate::types::SeqNo;
+use crate::version::edit::VersionEdit;
+use crate::version::levels::Version;
+
+/// Runs `plan`, which was made for `version`. `snapshots` ascend and end with the visible sequence number,
+/// both taken after the plan was fixed. `CANCELLED` soon after `cancel` is set.
+pub fn run(
+    ctx: &JobContext,
+    version: &Version,
+    plan: &CompactionPlan,
+    snapshots: &[SeqNo],
+    cancel: &AtomicBool,
+) -> Result<Outcome> {
+    plan.check(version)?;
+    if plan.trivial_move {
+        let added = plan.inputs.iter().map(|t| (plan.keyspace, plan.output_level, t.meta.clone()));
+        let edit = VersionEdit { tables_added: added.collect(), ..removal(plan) };
+        return Ok(Outcome { edit, ..Outcome::default() });
+    }
+    let deeper = DeeperLevels::new(version, usize::from(plan.output_level));
+    let inputs = MergingIter::new(children(ctx, plan));
+    let mut survivors = CompactionIter::new(inputs, snapshots, Some(deeper));
+    let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level);
+    let mut grandparents = Grandparents::new(&plan.grandparents, ctx.table_size);
+    while survivors.next()? {
+        check_cancel(cancel)?;
+        let key = survivors.key();
+        if grandparents.enough_before(key) {
+            outputs.cut();
+        }
+        outputs.add(key, survivors.tag(), survivors.value())?;
+    }
+    let entries = plan.tables().fold(0, |sum: u64, table| sum.saturating_add(table.meta.entries));
+    let outcome = outputs.finish("compaction", entries, survivors.counts())?;
+    let edit = VersionEdit { tables_added: outcome.edit.tables_added, ..removal(plan) };
+    Ok(Outcome { edit, bytes_read: plan.bytes(), ..outcome })
+}
+
+/// One cursor per run of the inputs, newest first.
+fn children(ctx: &JobContext, plan: &CompactionPlan) -> Vec<LevelIter> {
+    let level = |tables: Vec<Arc<TableHandle>>| {
+        LevelIter::new(tables, ctx.tables.clone(), Access::Around)
+    };
+    let mut children = Vec::with_capacity(plan.inputs.len() + 1);
+    if plan.level == 0 {
+        children.extend(plan.inputs.iter().map(|table| level(vec![table.clone()])));
+    } else {
+        children.push(level(plan.inputs.clone()));
+    }
+    if !plan.output_inputs.is_empty() {
+        children.push(level(plan.output_inputs.clone()));
+    }
+    children
+}
+
+/// The part of the edit that takes the inputs away.
+fn removal(plan: &CompactionPlan) -> VersionEdit {
+    let drop = |level: u8| move |table: &Arc<TableHandle>| (plan.keyspace, level, table.meta.file);
+    let mut edit = VersionEdit::default();
+    edit.tables_dropped.extend(plan.inputs.iter().map(drop(plan.level)));
+    edit.tables_dropped.extend(plan.output_inputs.iter().map(drop(plan.output_level)));
+    if plan.level > 0 && plan.level != plan.output_level {
+        let largest = plan.input_range().map(|(_, hi)| hi.to_vec());
+        edit.cursors.extend(largest.map(|hi| (plan.keyspace, plan.level, hi)));
+    }
+    edit
+}
+
+/// Says where to cut so that no output overlaps too much of the level below it.
+struct Grandparents<'p> {
+    tables: &'p [Arc<TableHandle>],
+    bytes_max: u64,
+    /// Bytes of the grandparents that ended within the current output.
+    passed: u64,
+    started: bool,
+}
+
+impl<'p> Grandparents<'p> {
+    fn new(tables: &'p [Arc<TableHandle>], table_size: u64) -> Grandparents<'p> {
+        let bytes_max = grandparent_bytes_max(table_size);
+        Grandparents { tables, bytes_max, passed: 0, started: false }
+    }
+
+    /// Whether an output with the keys so far overlaps enough; `key` is the next one.
+    fn enough_before(&mut self, key: &[u8]) -> bool {
+        while let [first, rest @ ..] = self.tables {
+            if first.meta.largest.as_slice() >= key {
+                break;
+            }
+            // What ends before the first key overlaps no output.
+            if self.started {
+                self.passed = self.passed.saturating_add(first.meta.size);
+            }
+            self.tables = rest;
+        }
+        self.started = true;
+        let enough = self.passed > self.bytes_max;
+        if enough {
+            self.passed = 0;
+        }
+        enough
+    }
+}
