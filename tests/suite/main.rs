@@ -1,5 +1,6 @@
 //! The one Rust test binary: a module per topic.
 
+mod source;
 mod vectors;
 mod vectors_log;
 mod vectors_table;
