@@ -144,6 +144,9 @@ pub mod wal {
     pub mod format {
         pub use crate::wal::format::*;
     }
+    pub mod sync {
+        pub use crate::wal::sync::*;
+    }
     pub mod writer {
         pub use crate::wal::writer::*;
     }

@@ -1,5 +1,8 @@
-//! The log: `format` (LOG START), `writer` (append, rotate, sync), `recover` (what counts after a crash).
+//! The log: `format` (LOG START), `sync` (durability), `writer` (append, rotate), `scan` (reading one log),
+//! `recover` (what counts after a crash).
 
 pub mod format;
+pub mod sync;
 pub mod writer;
+pub mod scan;
 pub mod recover;

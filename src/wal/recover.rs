@@ -1,1 +1,323 @@
-//! (room to be filled)
+//! Decides what of the logs counts after a crash, and replays that.
+//!
+//! Rules D8, D9 and D15 of docs/DURABILITY.md, one small function each. `decide` reads and writes nothing:
+//! a crash during or after it changes nothing that the next recovery sees (D10). The order: open what the
+//! manifest lists; link the logs by their LOG STARTs, which gives each its limit; scan each up to its first
+//! bad offset; collect the evidence of what was durable; then walk from the oldest log on. Damage below the
+//! durable point is an error, everything behind a tear is dropped.
+//!
+//! Invariants
+//! 1. What counts is a prefix of what was written, with everything that was ever synced, or an error.
+//! 2. An image that a kill or a power cut can leave is never refused.
+//! 3. The same files give the same decision.
+
+use crate::batch::check;
+use crate::env::api::Dir;
+use crate::error::{Error, Result};
+use crate::record::format::{FILE_HEADER_LEN, RecordKind};
+use crate::types::{DbId, FileNum, KeyspaceId, SeqNo};
+use crate::wal::format::{CloseMark, LOG_START_END};
+use crate::wal::scan::{LogFile, Scan, damaged, has_records, open_listed};
+use crate::wal::sync::LogTail;
+
+/// What the manifest and the directory say about the logs.
+#[derive(Clone, Debug, Default)]
+pub struct LogFacts {
+    /// Logs at or above the floor that are not voided, ascending, with their salts.
+    pub listed: Vec<(FileNum, u32)>,
+    pub db_id: DbId,
+    /// `log_durable` of the edits.
+    pub manifest_durable: Vec<(FileNum, u64)>,
+    /// The clean close, when that is the manifest's last word.
+    pub close: Option<CloseMark>,
+    /// Log files at or above the floor that are neither listed nor voided.
+    pub unlisted: Vec<FileNum>,
+    /// Per keyspace: operations up to here are in tables.
+    pub flushed: Vec<(KeyspaceId, SeqNo)>,
+    /// Keyspace ids are below this.
+    pub keyspaces: u32,
+}
+
+/// What of the logs counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Oldest first.
+    pub counted: Vec<LogTail>,
+    /// Listed logs of which nothing counts; the next manifest voids them.
+    pub dropped: Vec<FileNum>,
+    /// Bytes that were written and do not count.
+    pub dropped_bytes: u64,
+    /// Last sequence of the records that count.
+    pub last_seq: SeqNo,
+    /// No record that can be read, dropped ones included, used a sequence above this.
+    pub max_seq: SeqNo,
+    /// Batches that count.
+    pub records: u64,
+    /// Unlisted logs without a record, to be removed.
+    pub leftovers: Vec<FileNum>,
+}
+
+/// One listed log on its way to a verdict.
+struct Candidate {
+    log: LogFile,
+    /// No record of it counts that ends beyond this; `None`: no later log says.
+    limit: Option<u64>,
+    /// `prev_durable` and `prev_last_seq` of the LOG START that names it.
+    successor_durable: u64,
+    successor_last_seq: SeqNo,
+    scan: Scan,
+    /// Bytes known to have been durable.
+    durable: u64,
+}
+
+impl Candidate {
+    fn new(log: LogFile) -> Candidate {
+        Candidate {
+            log,
+            limit: None,
+            successor_durable: 0,
+            successor_last_seq: 0,
+            scan: Scan::default(),
+            durable: 0,
+        }
+    }
+
+    /// Whether nothing of it counts: not even its LOG START.
+    fn is_empty(&self) -> bool {
+        self.scan.bad <= FILE_HEADER_LEN
+    }
+
+    /// Whether something is missing or unreadable behind what counts.
+    fn is_torn(&self) -> bool {
+        match self.limit {
+            Some(limit) => self.scan.bad < limit,
+            None => self.scan.tail.valid_headers > 0,
+        }
+    }
+
+    /// Bytes behind `from` that were written and may have counted.
+    fn bytes_behind(&self, from: u64) -> u64 {
+        let end = self.limit.unwrap_or(self.scan.tail.content_end.max(self.scan.bad));
+        end.saturating_sub(from)
+    }
+}
+
+/// Decides which logs and which bytes of them count. `CORRUPT` with file, offset and lost sequences when
+/// something is missing that was durable, `FORMAT` for a log of a newer version.
+pub fn decide(dir: &Dir, facts: &LogFacts) -> Result<Recovered> {
+    let leftovers = leftovers(dir, facts)?;
+    let mut logs = Vec::new();
+    for &(number, salt) in &facts.listed {
+        logs.push(Candidate::new(open_listed(dir, number, salt, &facts.db_id)?));
+    }
+    link(&mut logs)?;
+    for candidate in &mut logs {
+        candidate.scan = candidate.log.scan(candidate.limit.unwrap_or(u64::MAX))?;
+    }
+    collect_evidence(&mut logs, facts);
+    evidence_of_later_logs(&mut logs);
+    if let Some(mark) = &facts.close {
+        check_close(&logs, mark)?;
+    }
+    let mut recovered = walk(&logs)?;
+    recovered.leftovers = leftovers;
+    Ok(recovered)
+}
+
+/// D1: an unlisted log is a leftover of preparation, unless it has a record.
+fn leftovers(dir: &Dir, facts: &LogFacts) -> Result<Vec<FileNum>> {
+    for &number in &facts.unlisted {
+        if has_records(dir, number, &facts.db_id)? {
+            return Err(damaged(number, 0, "has records but the manifest does not list it"));
+        }
+    }
+    Ok(facts.unlisted.clone())
+}
+
+/// D9: the LOG START of the next log gives the limit. A log between one and the predecessor it names never
+/// got its own LOG START out, so nothing of it counts.
+fn link(logs: &mut [Candidate]) -> Result<()> {
+    let oldest = logs.first().map(|candidate| candidate.log.number);
+    let mut rest = logs;
+    while let Some((candidate, older)) = rest.split_last_mut() {
+        rest = older;
+        let Some(start) = candidate.log.start else { continue };
+        // Logs without a LOG START may follow the chain, never interrupt it.
+        if candidate.limit == Some(FILE_HEADER_LEN) {
+            continue;
+        }
+        let found = rest.iter().position(|older| older.log.number == start.prev);
+        if found.is_none() && oldest.is_some_and(|oldest| start.prev >= oldest) {
+            let what = format!("names log {}, which is not listed, as its predecessor", start.prev);
+            return Err(damaged(candidate.log.number, FILE_HEADER_LEN, &what));
+        }
+        let between = found.map_or(0, |at| at.saturating_add(1));
+        for skipped in rest.iter_mut().skip(between) {
+            skipped.limit = Some(FILE_HEADER_LEN);
+        }
+        if let Some(prev) = found.and_then(|at| rest.get_mut(at)) {
+            prev.limit = Some(start.prev_len);
+            prev.successor_durable = start.prev_durable;
+            prev.successor_last_seq = start.prev_last_seq;
+        }
+    }
+    Ok(())
+}
+
+/// D8 a to d: `synced` of headers that verify, `prev_durable`, `log_durable`, the clean close.
+fn collect_evidence(logs: &mut [Candidate], facts: &LogFacts) {
+    for candidate in logs {
+        let number = candidate.log.number;
+        let of_manifest = facts.manifest_durable.iter().filter(|(log, _)| *log == number);
+        let of_close = facts.close.iter().filter(|mark| mark.log == number);
+        candidate.durable = of_manifest
+            .map(|(_, offset)| *offset)
+            .chain(of_close.map(|mark| mark.length))
+            .chain([
+                candidate.scan.synced_max,
+                candidate.scan.tail.synced_max,
+                candidate.successor_durable,
+            ])
+            .max()
+            .unwrap_or(0);
+    }
+}
+
+/// D8 e: syncs go oldest first, so a log whose LOG START is durable proves every older one complete.
+fn evidence_of_later_logs(logs: &mut [Candidate]) {
+    let mut proven = false;
+    for candidate in logs.iter_mut().rev() {
+        if proven {
+            candidate.durable = candidate.durable.max(candidate.limit.unwrap_or(0));
+        }
+        proven |= candidate.durable >= LOG_START_END;
+    }
+}
+
+/// D15: after a clean close the newest log ends in exactly that CLOSE.
+fn check_close(logs: &[Candidate], mark: &CloseMark) -> Result<()> {
+    let Some(newest) = logs.last().filter(|candidate| candidate.log.number == mark.log) else {
+        return Err(damaged(mark.log, 0, "was closed cleanly but is not the newest listed log"));
+    };
+    let (size, bad) = (newest.log.size, newest.scan.bad);
+    if bad < mark.length {
+        return Err(lost(newest, mark.length));
+    }
+    if size != mark.length {
+        let what = format!("was closed at {} bytes but has {size}", mark.length);
+        return Err(damaged(mark.log, size.min(mark.length), &what));
+    }
+    if newest.scan.close != Some(mark.last_seq) {
+        let what = format!("does not end in the CLOSE of sequence {}", mark.last_seq);
+        return Err(damaged(mark.log, bad, &what));
+    }
+    Ok(())
+}
+
+/// D9: bad below the durable point.
+fn lost(candidate: &Candidate, durable: u64) -> Error {
+    let scan = &candidate.scan;
+    let from = scan.last_seq.saturating_add(1);
+    let to = candidate.successor_last_seq.max(scan.tail.number_max);
+    let range = if to >= from {
+        format!("sequences {from} to {to} are lost")
+    } else {
+        format!("sequences from {from} on are lost")
+    };
+    let what = format!("damaged below {durable}, which was durable: {range}, first bad record");
+    damaged(candidate.log.number, scan.bad, &what).with_value(durable)
+}
+
+/// D9: from the oldest log on, takes what counts and drops everything behind the first tear.
+fn walk(logs: &[Candidate]) -> Result<Recovered> {
+    let mut recovered = Recovered::default();
+    let mut torn_in: Option<&Candidate> = None;
+    for candidate in logs {
+        recovered.max_seq = recovered.max_seq.max(candidate.scan.highest_seq());
+        if let Some(torn) = torn_in.filter(|_| candidate.durable > FILE_HEADER_LEN) {
+            return Err(lost_behind(torn, candidate));
+        }
+        if candidate.scan.bad < candidate.durable {
+            return Err(lost(candidate, candidate.durable));
+        }
+        if torn_in.is_some() || candidate.is_empty() {
+            recovered.dropped.push(candidate.log.number);
+            let bytes = candidate.bytes_behind(FILE_HEADER_LEN);
+            recovered.dropped_bytes = recovered.dropped_bytes.saturating_add(bytes);
+        } else {
+            count(&mut recovered, candidate)?;
+        }
+        if torn_in.is_none() && candidate.is_torn() {
+            torn_in = Some(candidate);
+        }
+    }
+    Ok(recovered)
+}
+
+/// A later log has durable records, so what is missing before it was durable too.
+fn lost_behind(torn: &Candidate, later: &Candidate) -> Error {
+    let error = lost(torn, torn.limit.unwrap_or(torn.scan.bad));
+    error.context(&format!("log {} was synced after it", later.log.number))
+}
+
+/// Takes a log that counts up to its first bad offset.
+fn count(recovered: &mut Recovered, candidate: &Candidate) -> Result<()> {
+    let (log, scan) = (&candidate.log, &candidate.scan);
+    if scan.start_seq < recovered.last_seq {
+        let what = format!("begins at sequence {} behind {}", scan.start_seq, recovered.last_seq);
+        return Err(damaged(log.number, FILE_HEADER_LEN, &what));
+    }
+    recovered.last_seq = scan.last_seq;
+    recovered.records = recovered.records.saturating_add(scan.batches);
+    let behind = candidate.bytes_behind(scan.bad);
+    recovered.dropped_bytes = recovered.dropped_bytes.saturating_add(behind);
+    recovered.counted.push(LogTail {
+        number: log.number,
+        salt: log.salt,
+        len: scan.bad,
+        durable: candidate.durable,
+        last_seq: scan.last_seq,
+    });
+    Ok(())
+}
+
+/// Up to this sequence every operation of every keyspace is in tables.
+fn flushed_everywhere(facts: &LogFacts) -> SeqNo {
+    let of = |id| facts.flushed.iter().find(|(k, _)| *k == KeyspaceId(id)).map_or(0, |(_, s)| *s);
+    (0..facts.keyspaces).map(of).min().unwrap_or(0)
+}
+
+/// Hands every batch that counts to `apply`, checked, in order: its log, its first sequence, its bytes.
+/// Batches that are in tables as a whole are passed over; single operations that are, the caller skips.
+pub fn replay(
+    dir: &Dir,
+    recovered: &Recovered,
+    facts: &LogFacts,
+    apply: &mut dyn FnMut(FileNum, SeqNo, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let flushed = flushed_everywhere(facts);
+    for tail in &recovered.counted {
+        if tail.last_seq <= flushed {
+            continue;
+        }
+        let log = open_listed(dir, tail.number, tail.salt, &facts.db_id)?;
+        let mut reader = log.records(tail.len);
+        while let Some(record) = reader.next_record()? {
+            if record.kind != RecordKind::Batch {
+                continue;
+            }
+            let count = check(record.payload, facts.keyspaces).map_err(|error| {
+                damaged(tail.number, record.offset, &format!("{error}, in the record"))
+            })?;
+            let last = record.number.saturating_add(u64::from(count)).saturating_sub(1);
+            if last > flushed {
+                apply(tail.number, record.number, record.payload)?;
+            }
+        }
+        if reader.position() != tail.len {
+            let what = "changed since it was scanned: a bad record";
+            return Err(damaged(tail.number, reader.position(), what));
+        }
+    }
+    Ok(())
+}

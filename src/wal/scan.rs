@@ -1,0 +1,173 @@
+//! Reads one log of an earlier process: its header, its LOG START, its records up to the first bad one, and
+//! the evidence behind that.
+//!
+//! Facts only; what they mean for the chain of logs is decided in `recover`.
+//!
+//! Invariants
+//! 1. A record that verifies but could never have been written there (wrong kind, sequence that does not
+//!    ascend) is damage, not the end of the log.
+//! 2. Each byte is read at most twice, whatever the bytes say.
+
+use crate::batch::count_of;
+use crate::env::api::{Dir, File};
+use crate::env::path::FileKind;
+use crate::error::{Area, Error, ErrorKind, Result};
+use crate::record::format::{FILE_HEADER_LEN, FileHeader, FileMagic, RecordKind};
+use crate::record::reader::{Evidence, Record, RecordReader, scan_evidence};
+use crate::types::{DbId, FileNum, SEQ_MAX, SeqNo};
+use crate::wal::format::{LOG_START_END, LogStart};
+
+/// An opened log.
+pub(super) struct LogFile {
+    pub number: FileNum,
+    pub salt: u32,
+    pub size: u64,
+    pub start: Option<LogStart>,
+    file: File,
+}
+
+/// What the records of a log say, up to the first bad offset and behind it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scan {
+    /// First offset where no whole valid record begins.
+    pub bad: u64,
+    /// Sequence that LOG START repeats.
+    pub start_seq: SeqNo,
+    /// Last sequence of the records before `bad`.
+    pub last_seq: SeqNo,
+    pub batches: u64,
+    /// Largest `synced` before `bad`.
+    pub synced_max: u64,
+    /// Number of the CLOSE, when that is the last record before `bad`.
+    pub close: Option<SeqNo>,
+    /// What verifies from `bad` on.
+    pub tail: Evidence,
+}
+
+pub(super) fn log_name(number: FileNum) -> String {
+    FileKind::Log(number).name()
+}
+
+/// Damage of log `number` at `offset`.
+pub(super) fn damaged(number: FileNum, offset: u64, what: &str) -> Error {
+    let message = format!("log {}: {what} at offset {offset}", log_name(number));
+    Error::corrupt(Area::Wal, number.0, offset, message)
+}
+
+/// Opens a log that must be there and ours (D1).
+pub(super) fn open_listed(dir: &Dir, number: FileNum, salt: u32, db_id: &DbId) -> Result<LogFile> {
+    let file = match dir.open_read(&log_name(number), Area::Wal) {
+        Err(error) if error.kind() == ErrorKind::Missing => {
+            return Err(damaged(number, 0, "the manifest lists it but there is no such file"));
+        }
+        other => other.map_err(|error| error.with_file(number.0))?,
+    };
+    let header = read_header(&file, number)?;
+    if header.db_id != *db_id {
+        return Err(damaged(number, 0, "belongs to another database"));
+    }
+    if header.salt != salt {
+        return Err(damaged(number, 0, "is not the file the manifest lists"));
+    }
+    let size = file.size()?;
+    let start = read_start(&file, &header)?;
+    Ok(LogFile { number, salt, size, start, file })
+}
+
+fn read_header(file: &File, number: FileNum) -> Result<FileHeader> {
+    let mut bytes = [0; FILE_HEADER_LEN as usize];
+    let read = file.read_at(&mut bytes, 0)?;
+    let bytes = bytes.get(..read).unwrap_or(&[]);
+    FileHeader::decode(bytes, FileMagic::Log, number, Area::Wal)
+}
+
+/// The LOG START, `None` when the log has no valid first record.
+fn read_start(file: &File, header: &FileHeader) -> Result<Option<LogStart>> {
+    let mut reader = RecordReader::new(file, header.salt, LOG_START_END);
+    let Some(record) = reader.next_record()? else { return Ok(None) };
+    if record.kind != RecordKind::LogStart {
+        return Err(damaged(header.number, record.offset, "the first record is no LOG START"));
+    }
+    match LogStart::decode(record.payload) {
+        Some(start) if start.prev < header.number => Ok(Some(start)),
+        _ => Err(damaged(header.number, record.offset, "LOG START makes no sense")),
+    }
+}
+
+/// Whether a log that no manifest lists ever took a record (D1). Its `log_add` is durable before its first
+/// record, so one that has none is a leftover of preparation; its header may not even be whole.
+pub(super) fn has_records(dir: &Dir, number: FileNum, db_id: &DbId) -> Result<bool> {
+    let file = match dir.open_read(&log_name(number), Area::Wal) {
+        Err(error) if error.kind() == ErrorKind::Missing => return Ok(false),
+        other => other.map_err(|error| error.with_file(number.0))?,
+    };
+    let mut bytes = [0; FILE_HEADER_LEN as usize];
+    let read = file.read_at(&mut bytes, 0)?;
+    let bytes = bytes.get(..read).unwrap_or(&[]);
+    if !FileHeader::is_whole(bytes, FileMagic::Log) {
+        return Ok(false);
+    }
+    let header = FileHeader::decode(bytes, FileMagic::Log, number, Area::Wal)?;
+    if header.db_id != *db_id {
+        return Err(damaged(number, 0, "belongs to another database"));
+    }
+    let evidence = scan_evidence(&file, header.salt, FILE_HEADER_LEN, file.size()?, 0)?;
+    Ok(evidence.valid_headers > 0)
+}
+
+impl LogFile {
+    /// A reader over the records that may count.
+    pub fn records(&self, limit: u64) -> RecordReader<'_> {
+        RecordReader::new(&self.file, self.salt, limit)
+    }
+
+    /// Reads the whole log. No record counts that ends beyond `limit`.
+    pub fn scan(&self, limit: u64) -> Result<Scan> {
+        let mut scan = Scan::default();
+        let mut reader = self.records(limit);
+        while let Some(record) = reader.next_record()? {
+            scan.take(self.number, &record)?;
+        }
+        scan.bad = reader.position();
+        scan.tail = scan_evidence(&self.file, self.salt, scan.bad, self.size, scan.last_seq)?;
+        Ok(scan)
+    }
+}
+
+impl Scan {
+    /// Adds a record that verified, in the order of the file.
+    fn take(&mut self, number: FileNum, record: &Record<'_>) -> Result<()> {
+        let first = record.offset == FILE_HEADER_LEN;
+        if first != (record.kind == RecordKind::LogStart) || record.kind == RecordKind::Edit {
+            return Err(damaged(number, record.offset, "a record of the wrong kind"));
+        }
+        if first {
+            self.start_seq = record.number;
+        }
+        self.last_seq = self.next_seq(record).ok_or_else(|| {
+            let what = format!("sequence {} does not follow {}", record.number, self.last_seq);
+            damaged(number, record.offset, &what)
+        })?;
+        self.synced_max = self.synced_max.max(record.synced);
+        self.close = (record.kind == RecordKind::Close).then_some(record.number);
+        if record.kind == RecordKind::Batch {
+            self.batches = self.batches.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Last sequence once `record` is taken; `None` when it is out of order (D3).
+    fn next_seq(&self, record: &Record<'_>) -> Option<SeqNo> {
+        if record.kind != RecordKind::Batch {
+            return (record.number >= self.last_seq).then_some(record.number);
+        }
+        let more = u64::from(count_of(record.payload)?).checked_sub(1)?;
+        let last = record.number.checked_add(more)?;
+        (record.number > self.last_seq && last <= SEQ_MAX).then_some(last)
+    }
+
+    /// Largest sequence any readable record used, counted or not.
+    pub fn highest_seq(&self) -> SeqNo {
+        self.last_seq.max(self.tail.seq_max)
+    }
+}

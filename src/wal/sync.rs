@@ -1,0 +1,203 @@
+//! Makes logs durable: which logs have unsynced bytes, and the one place that syncs them.
+//!
+//! Two locks. The sync lock is held across `fdatasync`, below the commit lock; nobody who appends waits for
+//! it. The list of live logs has a lock of its own, held for a few loads and stores: the appender publishes
+//! the end of the newest complete record there, and a sync takes its targets from there.
+//!
+//! Invariants
+//! 1. Logs are synced oldest first, so a durable record proves every older log complete (D8e).
+//! 2. `durable` of a log never exceeds what a successful sync has covered.
+//! 3. After one failed sync every later one fails with the same error: the kernel may have dropped the
+//!    pages, and a second fdatasync would report success for bytes that are gone.
+
+use crate::env::api::{Dir, File};
+use crate::env::path::FileKind;
+use crate::error::{Area, Error, ErrorKind, Result};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::types::{FileNum, SeqNo};
+
+/// A log of an earlier process that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogTail {
+    pub number: FileNum,
+    pub salt: u32,
+    /// End of the last record that counts.
+    pub len: u64,
+    /// How much of that is known to be durable.
+    pub durable: u64,
+    /// Last sequence the log speaks of.
+    pub last_seq: SeqNo,
+}
+
+/// A log the database still needs.
+struct LiveLog {
+    number: FileNum,
+    /// Absent for a log of an earlier process: opened when it has to be synced.
+    file: Option<Arc<File>>,
+    /// End of the last complete record.
+    end: u64,
+    /// End of the last record that is not a STAMP: a lone STAMP is not worth a sync.
+    data_end: u64,
+    durable: u64,
+}
+
+struct Live {
+    /// Oldest first.
+    logs: Vec<LiveLog>,
+    /// Sequence of the newest complete record.
+    newest_seq: SeqNo,
+}
+
+impl Live {
+    fn find(&mut self, number: FileNum) -> Option<&mut LiveLog> {
+        self.logs.iter_mut().rev().find(|log| log.number == number)
+    }
+}
+
+/// One log a sync has to cover, up to `end`.
+struct Target {
+    number: FileNum,
+    file: Option<Arc<File>>,
+    end: u64,
+}
+
+/// The durable side of the log, shared by the writer and everyone who syncs.
+pub struct LogSync {
+    dir: Arc<Dir>,
+    /// The sync lock; holds the error of a sync that failed.
+    failed: Mutex<Option<Error>>,
+    live: Mutex<Live>,
+    durable_seq: AtomicU64,
+}
+
+impl LogSync {
+    /// Starts with the logs of earlier processes, oldest first.
+    pub fn new(dir: Arc<Dir>, inherited: &[LogTail]) -> Arc<LogSync> {
+        let durable_seq = inherited
+            .iter()
+            .take_while(|tail| tail.durable >= tail.len)
+            .last()
+            .map_or(0, |tail| tail.last_seq);
+        let logs = inherited.iter().map(|tail| LiveLog {
+            number: tail.number,
+            file: None,
+            end: tail.len,
+            data_end: tail.len,
+            durable: tail.durable,
+        });
+        let newest_seq = inherited.last().map_or(0, |tail| tail.last_seq);
+        Arc::new(LogSync {
+            dir,
+            failed: Mutex::new(None),
+            live: Mutex::new(Live { logs: logs.collect(), newest_seq }),
+            durable_seq: AtomicU64::new(durable_seq),
+        })
+    }
+
+    /// Makes every record durable that was complete before the call. Takes the sync lock. After a failure
+    /// every later call returns that error.
+    pub fn sync(&self) -> Result<()> {
+        let mut failed = self.failed.lock();
+        if let Some(error) = &*failed {
+            return Err(error.clone());
+        }
+        let (targets, seq) = self.targets();
+        for target in &targets {
+            if let Err(error) = self.sync_log(target) {
+                *failed = Some(error.clone());
+                return Err(error);
+            }
+        }
+        self.durable_seq.fetch_max(seq, Ordering::Release);
+        Ok(())
+    }
+
+    /// Logs with unsynced bytes, oldest first, and the sequence that is durable once they are synced.
+    fn targets(&self) -> (Vec<Target>, SeqNo) {
+        let live = self.live.lock();
+        let unsynced = live.logs.iter().filter(|log| log.data_end > log.durable);
+        let target =
+            |log: &LiveLog| Target { number: log.number, file: log.file.clone(), end: log.end };
+        (unsynced.map(target).collect(), live.newest_seq)
+    }
+
+    fn sync_log(&self, target: &Target) -> Result<()> {
+        match &target.file {
+            Some(file) => file.sync_data()?,
+            None => match self.dir.open_read(&FileKind::Log(target.number).name(), Area::Wal) {
+                Ok(file) => file.sync_data()?,
+                // The floor passed this log after the targets were taken; its data is in tables.
+                Err(error)
+                    if error.kind() == ErrorKind::Missing && !self.is_live(target.number) =>
+                {
+                    return Ok(());
+                }
+                Err(error) => return Err(error.with_file(target.number.0)),
+            },
+        }
+        if let Some(log) = self.live.lock().find(target.number) {
+            log.durable = log.durable.max(target.end);
+        }
+        Ok(())
+    }
+
+    fn is_live(&self, number: FileNum) -> bool {
+        self.live.lock().find(number).is_some()
+    }
+
+    /// Last sequence of which this and every earlier logged write is known to be durable.
+    pub fn durable_seq(&self) -> SeqNo {
+        self.durable_seq.load(Ordering::Acquire)
+    }
+
+    /// The newest log of which something is durable, and how much: carried by manifest edits as evidence.
+    pub fn durable_point(&self) -> Option<(FileNum, u64)> {
+        let live = self.live.lock();
+        let newest = live.logs.iter().rev().find(|log| log.durable > 0);
+        newest.map(|log| (log.number, log.durable))
+    }
+
+    /// Whether a sync would have anything to do.
+    pub fn has_unsynced(&self) -> bool {
+        self.live.lock().logs.iter().any(|log| log.data_end > log.durable)
+    }
+
+    /// Bytes of records in the logs the database still needs.
+    pub fn live_bytes(&self) -> u64 {
+        self.live.lock().logs.iter().fold(0, |sum, log| sum.saturating_add(log.end))
+    }
+
+    /// Forgets the logs below a durable floor: nobody needs them synced any more.
+    pub fn forget_below(&self, floor: FileNum) {
+        self.live.lock().logs.retain(|log| log.number >= floor);
+    }
+
+    /// How much of a log is durable; 0 for one that was forgotten.
+    pub(super) fn durable_of(&self, number: FileNum) -> u64 {
+        self.live.lock().find(number).map_or(0, |log| log.durable)
+    }
+
+    /// A new log with complete records up to `end`. Commit lock.
+    pub(super) fn add(&self, number: FileNum, file: Arc<File>, end: u64, seq: SeqNo) {
+        let mut live = self.live.lock();
+        live.logs.push(LiveLog { number, file: Some(file), end, data_end: end, durable: 0 });
+        live.newest_seq = live.newest_seq.max(seq);
+    }
+
+    /// Publishes complete records up to `end`. Commit lock.
+    pub(super) fn publish(&self, number: FileNum, end: u64, seq: SeqNo) {
+        let mut live = self.live.lock();
+        live.newest_seq = live.newest_seq.max(seq);
+        if let Some(log) = live.find(number) {
+            log.end = end;
+            log.data_end = end;
+        }
+    }
+
+    /// Publishes a STAMP that ends at `end`. Commit lock.
+    pub(super) fn publish_stamp(&self, number: FileNum, end: u64) {
+        if let Some(log) = self.live.lock().find(number) {
+            log.end = end;
+        }
+    }
+}
