@@ -135,7 +135,8 @@ impl<'c> Outputs<'c> {
         let entries = builder.entries();
         let meta = builder.finish()?;
         if meta.entries != entries {
-            let message = format!("table {} holds {} of {entries} entries", meta.file, meta.entries);
+            let message =
+                format!("table {} holds {} of {entries} entries", meta.file, meta.entries);
             return Err(mismatch(message).with_file(meta.file.0));
         }
         // The same way every reader goes: whatever would stop one stops the job instead.

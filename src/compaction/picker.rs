@@ -69,7 +69,8 @@ pub fn pick(
     let draft = Draft { version, limits, keyspace };
     if level == 0 {
         let oldest = version.level(0).last()?;
-        let (lo, hi) = (Some(oldest.meta.smallest.as_slice()), Some(oldest.meta.largest.as_slice()));
+        let (lo, hi) =
+            (Some(oldest.meta.smallest.as_slice()), Some(oldest.meta.largest.as_slice()));
         let inputs = level0_inputs(version, lo, hi);
         return draft.plan(0, 1, inputs, Reason::Level0Tables);
     }
@@ -122,11 +123,7 @@ pub fn pick_rewrite(
 
 /// Level-0 tables that overlap the range, and those that overlap these, until there are no more; newest
 /// first.
-fn level0_inputs(
-    version: &Version,
-    lo: Option<&[u8]>,
-    hi: Option<&[u8]>,
-) -> Vec<Arc<TableHandle>> {
+fn level0_inputs(version: &Version, lo: Option<&[u8]>, hi: Option<&[u8]>) -> Vec<Arc<TableHandle>> {
     let mut chosen = version.overlapping(0, lo, hi);
     loop {
         // The hull of the chosen tables may cover a gap; taking what lies there too is merely more work.
@@ -192,9 +189,9 @@ impl Draft<'_> {
     ) -> Vec<Arc<TableHandle>> {
         let bytes_max = self.limits.table_size.saturating_mul(RANGE_BYTES_TABLES);
         let step_bytes = |inputs: &[Arc<TableHandle>]| {
-            let below = output.zip(key_range(inputs)).map_or(0, |(level, (lo, hi))| {
-                overlap_bytes(self.version.level(level), lo, hi)
-            });
+            let below = output
+                .zip(key_range(inputs))
+                .map_or(0, |(level, (lo, hi))| overlap_bytes(self.version.level(level), lo, hi));
             total_bytes(inputs).saturating_add(below)
         };
         tables.truncate(RANGE_TABLES_MAX);

@@ -59,9 +59,8 @@ pub fn run(
 
 /// One cursor per run of the inputs, newest first.
 fn children(ctx: &JobContext, plan: &CompactionPlan) -> Vec<LevelIter> {
-    let level = |tables: Vec<Arc<TableHandle>>| {
-        LevelIter::new(tables, ctx.tables.clone(), Access::Around)
-    };
+    let level =
+        |tables: Vec<Arc<TableHandle>>| LevelIter::new(tables, ctx.tables.clone(), Access::Around);
     let mut children = Vec::with_capacity(plan.inputs.len() + 1);
     if plan.level == 0 {
         children.extend(plan.inputs.iter().map(|table| level(vec![table.clone()])));

@@ -64,8 +64,8 @@ pub fn walk(iter: &mut impl InternalIterator, entries: &[Entry], rng: &mut Rng, 
             _ => rng.below(700 << 8),
         };
         // The first entry at or after the probe.
-        let split = entries
-            .partition_point(|(key, t, _)| (key.as_slice(), !*t) < (probe.as_slice(), !tag));
+        let split =
+            entries.partition_point(|(key, t, _)| (key.as_slice(), !*t) < (probe.as_slice(), !tag));
         let op = rng.below(10);
         match op {
             0 => {
