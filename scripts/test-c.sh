@@ -29,7 +29,7 @@ pass_or_fail() {
   else
     failed=$((failed + 1))
     echo "FAILED  $name (status $status)"
-    sed 's/^/        /' "$work/output"
+    tail -n 60 "$work/output" | cut -c 1-300 | sed 's/^/        /'
   fi
 }
 
