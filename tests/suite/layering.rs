@@ -3,7 +3,8 @@
 //! Between `<!-- imports begin -->` and `<!-- imports end -->` every row that begins "| `path.rs` |" is a
 //! promise: the third column names, separated by spaces and without `.rs`, the files this one imports ("-"
 //! for none). A file imports only rooms that come earlier in the `mod` lines of lib.rs, or files of its own
-//! folder, and never in a circle. `ESKER_IMPORTS=write` rewrites the third column from the code and adds
+//! folder, and never in a circle. A file that has a folder of its own name (`env/sim.rs`) is one room with it:
+//! what it takes from there by `mod` is not counted. `ESKER_IMPORTS=write` rewrites the third column from the code and adds
 //! rows for new files; what a file owns stays for a person to write.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,9 +124,9 @@ fn imports_of(files: &[SourceFile]) -> (Imports, Vec<String>) {
         let own = file.path.strip_suffix(".rs").expect("a .rs file");
         let row = imports.entry(own.to_string()).or_default();
         for path in crate_paths(&file.shipped) {
-            let long = path.get(..2).map(|p| p.join("/"));
-            let short = path.first().map(|p| p.to_string());
-            match [long, short].into_iter().flatten().find(|name| names.contains(name.as_str())) {
+            // The longest part of the path that names a file: the rest are items in it.
+            let prefixes = (1..=path.len()).rev().map(|len| path[..len].join("/"));
+            match prefixes.into_iter().find(|name| names.contains(name.as_str())) {
                 Some(name) if name != own => {
                     row.insert(name);
                 }
