@@ -378,7 +378,8 @@ impl VersionSet {
         edit.next_file = Some(self.numbers.peek());
         let mut next = self.base().clone();
         next.commit(&edit);
-        match ManifestWriter::create(&self.fs, &self.dir, number, &next, self.edit_number) {
+        let created = ManifestWriter::create(&self.fs, &self.dir, number, &next, self.edit_number);
+        match created.and_then(|writer| self.settle_directory().map(|()| writer)) {
             Ok(writer) => {
                 self.adopt(writer);
                 Ok(next)
@@ -391,6 +392,15 @@ impl VersionSet {
                 Err(failure)
             }
         }
+    }
+
+    /// Makes the directory's own name durable at the first change of a process: one that died while it
+    /// made the database may have left that out, and nothing else ever does it.
+    fn settle_directory(&self) -> std::result::Result<(), CreateError> {
+        if self.changed() {
+            return Ok(());
+        }
+        self.dir.sync_parent().map_err(|error| CreateError { error, renamed: true })
     }
 
     /// Goes on with a manifest that has just become the truth.
