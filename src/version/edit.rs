@@ -15,6 +15,7 @@ use crate::types::{DbId, FileNum, KEY_LEN_MAX, KeyspaceId, SeqNo};
 use crate::version::field::{
     Field, Fields, Group, SUB_ID_MAX, put_field, put_group, put_number, put_numbers,
 };
+use crate::wal::format::CloseMark;
 
 /// Longest name of a keyspace or comparator.
 pub const NAME_LEN_MAX: usize = 1024;
@@ -56,14 +57,6 @@ pub struct KeyspaceFacts {
     /// Keys that compare equal are identical bytes.
     pub exact: bool,
     pub options: String,
-}
-
-/// The promise of a clean close: `log` ends at `length`, in a CLOSE record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CloseMark {
-    pub log: FileNum,
-    pub length: u64,
-    pub last_seq: SeqNo,
 }
 
 /// One atomic change. An empty list and `None` mean "as before".

@@ -17,7 +17,8 @@ use crate::key::BYTEWISE_NAME;
 use crate::record::format::FORMAT_VERSION;
 use crate::table::meta::TableMeta;
 use crate::types::{DbId, FileNum, KeyspaceId, LEVELS_MAX, SeqNo};
-use crate::version::edit::{CloseMark, DbFacts, KeyspaceFacts, VersionEdit};
+use crate::version::edit::{DbFacts, KeyspaceFacts, VersionEdit};
+use crate::wal::format::CloseMark;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// No file number is this large; keeps the counter from ever wrapping round.

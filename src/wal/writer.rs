@@ -135,6 +135,11 @@ impl LogWriter {
         self.current.as_ref().map(|current| current.number)
     }
 
+    /// Whether this process has begun a log.
+    pub fn has_started(&self) -> bool {
+        self.started
+    }
+
     /// Whether records of `bytes` (a sum of `record_len`) fit in the current log.
     pub fn fits(&self, bytes: u64) -> bool {
         self.current.as_ref().is_some_and(|current| {
