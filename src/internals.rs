@@ -213,6 +213,12 @@ pub mod db {
     pub mod obsolete {
         pub use crate::db::obsolete::*;
     }
+    pub mod close {
+        pub use crate::db::close::*;
+    }
+    pub mod maintain {
+        pub use crate::db::maintain::*;
+    }
     pub mod write {
         pub use crate::db::write::*;
     }

@@ -1,1 +1,541 @@
-//! (room to be filled)
+//! The options of a database and the one table that describes them.
+//!
+//! `OPTION_TABLE` is the single source for setting, reading, parsing, defaults, ranges and reflection; the
+//! C boundary only passes ids and texts through. Texts in the table are NUL-terminated because C programs
+//! get them as they are.
+//!
+//! Invariants
+//! 1. Every value in an `Options` made through this file lies in its range.
+//! 2. A setter that fails changes nothing; `parse` applies all assignments or none.
+//! 3. Ids are frozen: they are part of the ABI. The table is in the order of ids.
+//! 4. `Options::default()` and the table's default texts say the same.
+
+use crate::error::{Area, Error, Result};
+use crate::types::LEVELS_MAX;
+use std::ffi::CStr;
+use std::ops::Range;
+
+/// What a returned write survives; each level includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// Nothing: not logged, kept once flushed.
+    Unlogged = 1,
+    /// A kill of the process.
+    Buffered = 2,
+    /// A power cut; the flush may be shared with other writers.
+    Group = 3,
+    /// A power cut.
+    Sync = 4,
+}
+
+impl Durability {
+    /// The level with this number, as options and write options carry it.
+    pub fn from_number(number: u64) -> Option<Durability> {
+        match number {
+            1 => Some(Durability::Unlogged),
+            2 => Some(Durability::Buffered),
+            3 => Some(Durability::Group),
+            4 => Some(Durability::Sync),
+            _ => None,
+        }
+    }
+}
+
+/// Settings of one database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub file_mode: u32,
+    pub durability: Durability,
+    pub write_buffer: u64,
+    /// 0 = no limit.
+    pub write_buffer_entries: u64,
+    pub immutable_max: u64,
+    pub block_size: u64,
+    /// 0 = no limit.
+    pub block_entries: u64,
+    pub table_size: u64,
+    pub filter: bool,
+    /// Level 0 first; the last number holds for all deeper levels. Never empty.
+    pub filter_bits: Vec<u32>,
+    pub cache_bytes: u64,
+    pub open_tables_max: u64,
+    pub l0_trigger: u64,
+    pub l0_stop: u64,
+    pub level_bytes: u64,
+    pub level_ratio: u64,
+    pub levels: u64,
+    pub compaction_auto: bool,
+    pub deterministic: bool,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            file_mode: 0o600,
+            durability: Durability::Buffered,
+            write_buffer: 64 * MIB,
+            write_buffer_entries: 0,
+            immutable_max: 3,
+            block_size: 4 * KIB,
+            block_entries: 0,
+            table_size: 64 * MIB,
+            filter: true,
+            filter_bits: vec![14, 10],
+            cache_bytes: 128 * MIB,
+            open_tables_max: 1000,
+            l0_trigger: 4,
+            l0_stop: 36,
+            level_bytes: 256 * MIB,
+            level_ratio: 10,
+            levels: 7,
+            compaction_auto: true,
+            deterministic: false,
+        }
+    }
+}
+
+/// How a number is written as text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Plain,
+    /// "64MiB" where it divides evenly.
+    Bytes,
+    /// "0600".
+    Octal,
+}
+
+/// Where an option lives in `Options`.
+enum Field {
+    Number { shown: Shown, get: fn(&Options) -> u64, set: fn(&mut Options, u64) },
+    Text { get: fn(&Options) -> String, set: fn(&mut Options, &str) -> bool },
+}
+
+/// One option: all there is to know about it.
+pub struct OptionSpec {
+    pub id: u32,
+    pub name: &'static CStr,
+    pub unit: &'static CStr,
+    /// "none|blocked" for a text that must be one of these.
+    pub choices: Option<&'static CStr>,
+    pub default_text: &'static CStr,
+    /// Smallest and largest number; for a list of numbers, of each of them.
+    pub min: u64,
+    pub max: u64,
+    pub doc: &'static CStr,
+    field: Field,
+}
+
+/// A number kept in a `u64` field of the same name.
+macro_rules! number {
+    ($field:ident, $shown:ident) => {
+        Field::Number { shown: Shown::$shown, get: |o| o.$field, set: |o, v| o.$field = v }
+    };
+}
+
+/// A boolean field, 0 or 1 as a number.
+macro_rules! switch {
+    ($field:ident) => {
+        Field::Number {
+            shown: Shown::Plain,
+            get: |o| u64::from(o.$field),
+            set: |o, v| o.$field = v != 0,
+        }
+    };
+}
+
+/// Shortens a row of the table.
+macro_rules! spec {
+    ($id:literal $name:literal, $unit:literal, $default:literal, $range:expr, $doc:literal, $field:expr) => {
+        spec!($id $name, $unit, None, $default, $range, $doc, $field)
+    };
+    ($id:literal $name:literal, $unit:literal, $choices:expr, $default:literal, $range:expr, $doc:literal, $field:expr) => {
+        OptionSpec {
+            id: $id,
+            name: $name,
+            unit: $unit,
+            choices: $choices,
+            default_text: $default,
+            min: $range.0,
+            max: $range.1,
+            doc: $doc,
+            field: $field,
+        }
+    };
+}
+
+/// Every option, in the order of ids.
+#[rustfmt::skip]
+pub static OPTION_TABLE: &[OptionSpec] = &[
+    spec!(5 c"file_mode", c"octal", c"0600", (0o600, 0o777),
+        c"Mode of new files before the umask; directories get the matching x bits.",
+        Field::Number { shown: Shown::Octal, get: |o| u64::from(o.file_mode), set: |o, v| o.file_mode = v as u32 }),
+    spec!(10 c"durability", c"", c"2", (1, 4),
+        c"What a write survives that asks for the default: 1 nothing, 2 a kill, 3 and 4 a power cut.",
+        Field::Number { shown: Shown::Plain, get: |o| o.durability as u64, set: set_durability }),
+    spec!(20 c"write_buffer", c"bytes", c"64MiB", (64, 4 * GIB),
+        c"Bytes of one memtable.", number!(write_buffer, Bytes)),
+    spec!(21 c"write_buffer_entries", c"entries", c"0", (0, u32::MAX as u64),
+        c"Entries of one memtable; 0 = no limit.", number!(write_buffer_entries, Plain)),
+    spec!(22 c"immutable_max", c"memtables", c"3", (1, 16),
+        c"Full memtables waiting for a flush before writers stop.", number!(immutable_max, Plain)),
+    spec!(30 c"block_size", c"bytes", c"4KiB", (256, 4 * MIB),
+        c"Target bytes of a data block.", number!(block_size, Bytes)),
+    spec!(31 c"block_entries", c"entries", c"0", (0, u16::MAX as u64),
+        c"Entries of a data block; 0 = no limit.", number!(block_entries, Plain)),
+    spec!(32 c"table_size", c"bytes", c"64MiB", (256, 4 * GIB),
+        c"Target bytes of a table.", number!(table_size, Bytes)),
+    spec!(34 c"filter", c"", Some(c"none|blocked"), c"blocked", (0, 0),
+        c"Filter of new tables, asked before a table is searched for one key.",
+        Field::Text { get: |o| if o.filter { "blocked" } else { "none" }.to_owned(), set: set_filter }),
+    spec!(35 c"filter_bits", c"bits per key", c"14,10", (0, 64),
+        c"Bits per key of a filter, level 0 first; the last number also holds for all deeper levels; 0 = no filter there.",
+        Field::Text { get: filter_bits_text, set: set_filter_bits }),
+    spec!(40 c"cache_bytes", c"bytes", c"128MiB", (0, 1u64 << 50),
+        c"Bytes of blocks kept in memory.", number!(cache_bytes, Bytes)),
+    spec!(41 c"open_tables_max", c"files", c"1000", (1, 1_000_000),
+        c"Table files held open.", number!(open_tables_max, Plain)),
+    spec!(50 c"l0_trigger", c"tables", c"4", (1, 1000),
+        c"Tables in level 0 that start a compaction.", number!(l0_trigger, Plain)),
+    spec!(51 c"l0_stop", c"tables", c"36", (1, 10_000),
+        c"Tables in level 0 that stop writers; not below l0_trigger.", number!(l0_stop, Plain)),
+    spec!(52 c"level_bytes", c"bytes", c"256MiB", (256, 1u64 << 50),
+        c"Target bytes of the first sorted level.", number!(level_bytes, Bytes)),
+    spec!(53 c"level_ratio", c"", c"10", (2, 100),
+        c"Growth of the target from level to level.", number!(level_ratio, Plain)),
+    spec!(54 c"levels", c"levels", c"7", (2, LEVELS_MAX as u64),
+        c"Number of levels.", number!(levels, Plain)),
+    spec!(58 c"compaction_auto", c"", c"1", (0, 1),
+        c"0 compacts only when asked to.", switch!(compaction_auto)),
+    spec!(62 c"deterministic", c"", c"0", (0, 1),
+        c"1 runs all background work inside the calling thread: same operations, same files.",
+        switch!(deterministic)),
+];
+
+fn set_durability(options: &mut Options, number: u64) {
+    // Out of range cannot get here (the table's range is 1 to 4); the value then stays as it is.
+    options.durability = Durability::from_number(number).unwrap_or(options.durability);
+}
+
+fn set_filter(options: &mut Options, text: &str) -> bool {
+    options.filter = text == "blocked";
+    options.filter || text == "none"
+}
+
+fn filter_bits_text(options: &Options) -> String {
+    let numbers: Vec<String> = options.filter_bits.iter().map(u32::to_string).collect();
+    numbers.join(",")
+}
+
+fn set_filter_bits(options: &mut Options, text: &str) -> bool {
+    let numbers = text.split(',').map(|n| n.trim().parse().ok().filter(|&bits| bits <= 64));
+    match numbers.collect::<Option<Vec<u32>>>() {
+        Some(bits) if bits.len() <= LEVELS_MAX => {
+            options.filter_bits = bits;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Text of a C string of the table; all of them are ASCII.
+fn plain(text: &'static CStr) -> &'static str {
+    text.to_str().unwrap_or("")
+}
+
+impl OptionSpec {
+    pub fn name_text(&self) -> &'static str {
+        plain(self.name)
+    }
+
+    /// Whether the value is a text rather than a number.
+    pub fn is_text(&self) -> bool {
+        matches!(self.field, Field::Text { .. })
+    }
+
+    /// The default as a number, 0 for texts.
+    pub fn default_number(&self) -> u64 {
+        match &self.field {
+            Field::Number { get, .. } => get(&Options::default()),
+            Field::Text { .. } => 0,
+        }
+    }
+
+    fn show(&self, number: u64) -> String {
+        match &self.field {
+            Field::Number { shown, .. } => show_number(*shown, number),
+            Field::Text { .. } => number.to_string(),
+        }
+    }
+
+    fn refuse(&self, found: &str) -> Error {
+        let name = self.name_text();
+        let allowed = match (self.choices, self.is_text()) {
+            (Some(choices), _) => format!("one of {}", plain(choices).replace('|', ", ")),
+            (None, true) => {
+                format!("1 to {LEVELS_MAX} numbers from {} to {}", self.min, self.max)
+            }
+            (None, false) => format!("from {} to {}", self.show(self.min), self.show(self.max)),
+        };
+        Error::invalid(Area::Option, format!("option \"{name}\" is {found}, must be {allowed}"))
+    }
+}
+
+fn show_number(shown: Shown, number: u64) -> String {
+    match shown {
+        Shown::Plain => number.to_string(),
+        Shown::Octal => format!("0{number:o}"),
+        Shown::Bytes => {
+            let units = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
+            let fits = |unit: u64| number >= unit && number % unit == 0;
+            match units.iter().find(|(unit, _)| fits(*unit)) {
+                Some((unit, suffix)) => format!("{}{suffix}", number / unit),
+                None => number.to_string(),
+            }
+        }
+    }
+}
+
+fn parse_number(shown: Shown, text: &str) -> Option<u64> {
+    if shown == Shown::Octal {
+        return u64::from_str_radix(text, 8).ok().filter(|_| !text.starts_with('+'));
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, suffix) = text.split_at(digits);
+    let unit = match suffix.trim_start() {
+        "" => 1,
+        "KiB" => KIB,
+        "MiB" => MIB,
+        "GiB" => GIB,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// Finds an option by its id.
+pub fn find_id(id: u32) -> Result<&'static OptionSpec> {
+    OPTION_TABLE
+        .iter()
+        .find(|spec| spec.id == id)
+        .ok_or_else(|| Error::invalid(Area::Option, format!("there is no option {id}")))
+}
+
+/// Finds an option by its name.
+pub fn find_name(name: &[u8]) -> Option<&'static OptionSpec> {
+    OPTION_TABLE.iter().find(|spec| spec.name.to_bytes() == name)
+}
+
+fn unknown_name(name: &[u8]) -> Error {
+    let shown: String = String::from_utf8_lossy(name).chars().take(64).collect();
+    Error::invalid(Area::Option, format!("there is no option \"{shown}\""))
+}
+
+impl Options {
+    /// Sets a number. `INVALID` for an unknown id, a text option or a value out of range.
+    pub fn set_u64(&mut self, id: u32, value: u64) -> Result<()> {
+        let spec = find_id(id)?;
+        let Field::Number { set, .. } = &spec.field else {
+            let message = format!("option \"{}\" is a text, not a number", spec.name_text());
+            return Err(Error::invalid(Area::Option, message));
+        };
+        if value < spec.min || value > spec.max {
+            return Err(spec.refuse(&spec.show(value)));
+        }
+        set(self, value);
+        Ok(())
+    }
+
+    /// Sets a text or, parsed, a number. `INVALID` as above.
+    pub fn set_text(&mut self, id: u32, text: &[u8]) -> Result<()> {
+        self.set_spec(find_id(id)?, text)
+    }
+
+    fn set_spec(&mut self, spec: &'static OptionSpec, text: &[u8]) -> Result<()> {
+        let quoted = || {
+            let shown: String = String::from_utf8_lossy(text).chars().take(48).collect();
+            format!("\"{shown}\"")
+        };
+        let text = std::str::from_utf8(text).map_err(|_| spec.refuse(&quoted()))?.trim();
+        match &spec.field {
+            Field::Number { shown, .. } => {
+                let number = parse_number(*shown, text).ok_or_else(|| spec.refuse(&quoted()))?;
+                self.set_u64(spec.id, number)
+            }
+            Field::Text { set, .. } => {
+                let mut changed = self.clone();
+                if !set(&mut changed, text) {
+                    return Err(spec.refuse(&quoted()));
+                }
+                *self = changed;
+                Ok(())
+            }
+        }
+    }
+
+    /// The value of an option as a text that `set_text` takes back.
+    pub fn get_text(&self, id: u32) -> Result<String> {
+        let spec = find_id(id)?;
+        Ok(match &spec.field {
+            Field::Number { get, .. } => spec.show(get(self)),
+            Field::Text { get, .. } => get(self),
+        })
+    }
+
+    /// Applies "name=value; name=value". On an error nothing has changed and the error's offset points
+    /// at the name or value that is wrong.
+    pub fn parse(&mut self, text: &[u8]) -> Result<()> {
+        let mut changed = self.clone();
+        let mut start = 0;
+        while start < text.len() {
+            let end = assignment_end(text, start);
+            changed.assign(text, start..end)?;
+            start = end + 1;
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    /// Applies the one assignment that `part` of `text` holds; spaces only are fine.
+    fn assign(&mut self, text: &[u8], part: Range<usize>) -> Result<()> {
+        let piece = text.get(part.clone()).unwrap_or_default();
+        let at = |within: &[u8]| part.start + spaces_before(within);
+        if piece.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let Some(equals) = piece.iter().position(|&byte| byte == b'=') else {
+            let message = "an option needs the form name=value";
+            return Err(Error::invalid(Area::Option, message).with_offset(at(piece) as u64));
+        };
+        let (name, value) = (&piece[..equals], &piece[equals + 1..]);
+        let spec = find_name(name.trim_ascii())
+            .ok_or_else(|| unknown_name(name.trim_ascii()).with_offset(at(name) as u64))?;
+        self.set_spec(spec, &unescape(value.trim_ascii()))
+            .map_err(|error| error.with_offset((equals + 1 + at(value)) as u64))
+    }
+
+    /// Refuses options that contradict each other.
+    pub fn check(&self) -> Result<()> {
+        if self.l0_stop < self.l0_trigger {
+            let message = format!(
+                "option \"l0_stop\" is {}, must not be below l0_trigger, {}",
+                self.l0_stop, self.l0_trigger
+            );
+            return Err(Error::invalid(Area::Option, message));
+        }
+        Ok(())
+    }
+}
+
+fn spaces_before(text: &[u8]) -> usize {
+    text.len() - text.trim_ascii_start().len()
+}
+
+/// Position of the ';' that ends the assignment at `start`, or the end of the text.
+fn assignment_end(text: &[u8], start: usize) -> usize {
+    let mut escaped = false;
+    for (i, &byte) in text.iter().enumerate().skip(start) {
+        if byte == b';' && !escaped {
+            return i;
+        }
+        escaped = byte == b'\\';
+    }
+    text.len()
+}
+
+/// Replaces `\;` by `;`.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for (i, &byte) in text.iter().enumerate() {
+        if byte != b'\\' || text.get(i + 1) != Some(&b';') {
+            out.push(byte);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_table() {
+        let defaults = Options::default();
+        for spec in OPTION_TABLE {
+            let text = defaults.get_text(spec.id).expect("known id");
+            assert_eq!(text, plain(spec.default_text), "{:?}", spec.name);
+            let mut same = defaults.clone();
+            same.set_text(spec.id, text.as_bytes()).expect("a default is allowed");
+            assert_eq!(same, defaults, "{:?}", spec.name);
+        }
+        defaults.check().expect("defaults agree");
+        assert!(OPTION_TABLE.windows(2).all(|pair| pair[0].id < pair[1].id));
+    }
+
+    #[test]
+    fn ranges_hold_at_both_ends() {
+        for spec in OPTION_TABLE.iter().filter(|spec| !spec.is_text()) {
+            let mut options = Options::default();
+            for good in [spec.min, spec.max] {
+                options.set_u64(spec.id, good).expect("the ends are inside");
+                let text = options.get_text(spec.id).expect("known id");
+                let mut read = Options::default();
+                read.set_text(spec.id, text.as_bytes()).expect("its own text");
+                assert_eq!(read, options, "{:?}", spec.name);
+            }
+            let error = options.set_u64(spec.id, spec.max + 1).expect_err("outside");
+            assert!(error.to_string().contains(spec.name_text()), "{error}");
+            assert!(error.to_string().contains(&spec.show(spec.max)), "{error}");
+            assert!(spec.min == 0 || options.set_u64(spec.id, spec.min - 1).is_err());
+        }
+    }
+
+    #[test]
+    fn sizes_take_suffixes() {
+        let mut options = Options::default();
+        for (text, bytes) in
+            [("8MiB", 8 * MIB), ("64 KiB", 64 * KIB), ("3k", 3000), ("2M", 2_000_000), ("77", 77)]
+        {
+            options.set_text(20, text.as_bytes()).expect(text);
+            assert_eq!(options.write_buffer, bytes);
+        }
+        for text in ["", "MiB", "8 mib", "-1", "+8", "8MiBx", "99999999999GiB", "\u{ff}"] {
+            assert!(options.set_text(20, text.as_bytes()).is_err(), "{text:?}");
+        }
+        options.set_text(5, b"0644").expect("octal");
+        assert_eq!(options.file_mode, 0o644);
+    }
+
+    #[test]
+    fn parse_is_all_or_nothing_and_says_where() {
+        let mut options = Options::default();
+        options.parse(b" write_buffer = 8MiB ;; filter=none; ").expect("good text");
+        assert_eq!((options.write_buffer, options.filter), (8 * MIB, false));
+        let before = options.clone();
+        for (text, offset) in [
+            ("levels=3; nonsense=1", 10),
+            ("levels=3;levels= 99", 17),
+            ("levels", 0),
+            ("levels=3;  =4", 11),
+            ("filter_bits=1\\;2", 12),
+        ] {
+            let error = options.parse(text.as_bytes()).expect_err(text);
+            assert_eq!(error.detail().offset, offset, "{text}: {error}");
+            assert_eq!(options, before, "{text}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let mut options = Options::default();
+        options.parse(b"l0_trigger=8; l0_stop=7").expect("each alone is fine");
+        assert!(options.check().expect_err("together").to_string().contains("l0_stop"));
+        assert!(options.set_u64(34, 1).expect_err("a text").to_string().contains("filter"));
+        assert!(options.set_u64(999, 1).expect_err("unknown").to_string().contains("999"));
+    }
+}

@@ -1,1 +1,167 @@
-//! (room to be filled)
+//! What every verb of the engine shares, and its rules.
+//!
+//! Lock order: commit (`writer`) < sync (inside `LogSync`) < manifest < publish (inside `StateCell`).
+//! `flushing` and `compacting` are taken before manifest and never while it is held; `flushing` may be
+//! taken with `writer` held, never the other way round. `work` (the workers' notice board) is a leaf.
+//!
+//! Invariants
+//! 1. No file I/O under the publish lock or under `work`.
+//! 2. After a failed sync, a failed manifest or a panic every write answers POISONED; reads go on.
+//! 3. `current_log` only grows, and is read before the memtables' first logs when a floor is computed: a
+//!    log named by no memtable yet is then still covered.
+
+use crate::compaction::plan::Limits;
+use crate::db::commit::CommitQueue;
+use crate::db::errors::ErrorRing;
+use crate::db::read_state::StateCell;
+use crate::db::snapshot::SnapshotList;
+use crate::db::stats::Stats;
+use crate::env::api::{Dir, DirLock, Fs};
+use crate::error::{Area, Error, ErrorKind, Result};
+use crate::job::JobContext;
+use crate::options::Options;
+use crate::retire::RetireList;
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
+use crate::table::cache::BlockCache;
+use crate::table::handle::TableCache;
+use crate::types::{DbId, FileNum, KeyspaceId, SeqNo};
+use crate::version::set::{FileNumbers, VersionSet};
+use crate::wal::sync::LogSync;
+use crate::wal::writer::LogWriter;
+use std::collections::BTreeSet;
+use std::thread::JoinHandle;
+
+/// What only the leader of a write group (or a freeze) touches.
+pub struct Writer {
+    pub log: LogWriter,
+    pub next_seq: SeqNo,
+}
+
+/// One keyspace: its id and what its readers look at. The database owns one; formats allow many.
+pub struct Keyspace {
+    pub id: KeyspaceId,
+    pub state: StateCell,
+    /// Everything up to this sequence number is in durable tables.
+    pub flushed: AtomicU64,
+}
+
+/// The last outcome of one kind of background job.
+#[derive(Default)]
+pub struct JobHealth {
+    /// Why the last attempt failed; `None` after a success.
+    pub failure: Option<Error>,
+    pub failures: u32,
+    /// Attempts that ended, well or badly.
+    pub attempts: u64,
+}
+
+/// The workers' notice board.
+#[derive(Default)]
+pub struct Work {
+    pub flush_wanted: bool,
+    pub compaction_wanted: bool,
+    pub stopping: bool,
+    pub flush: JobHealth,
+    pub compaction: JobHealth,
+}
+
+/// The engine's shared state.
+pub struct DbCore {
+    pub fs: Fs,
+    pub dir: Arc<Dir>,
+    pub db_id: DbId,
+    pub options: Options,
+    pub limits: Limits,
+    pub lock: Mutex<Option<DirLock>>,
+    pub queue: CommitQueue,
+    pub writer: Mutex<Writer>,
+    pub log_sync: Arc<LogSync>,
+    pub current_log: AtomicU64,
+    pub manifest: Mutex<VersionSet>,
+    pub numbers: FileNumbers,
+    pub keyspace: Keyspace,
+    pub visible_seq: AtomicU64,
+    pub snapshots: SnapshotList,
+    pub tables: Arc<TableCache>,
+    pub blocks: Arc<BlockCache>,
+    pub retire: Arc<RetireList>,
+    pub job: JobContext,
+    pub errors: ErrorRing,
+    pub stats: Stats,
+    pub work: Mutex<Work>,
+    /// Wakes workers.
+    pub work_ready: Condvar,
+    /// Wakes those who wait for workers.
+    pub progress: Condvar,
+    pub flushing: Mutex<()>,
+    pub compacting: Mutex<()>,
+    pub cancel: AtomicBool,
+    pub closed: AtomicBool,
+    pub children: AtomicUsize,
+    pub iterators: AtomicUsize,
+    /// Log files that exist in the directory.
+    pub log_files: Mutex<BTreeSet<FileNum>>,
+    /// Leftover tables found at open; removed once this process has a manifest of its own.
+    pub orphans: Mutex<Vec<FileNum>>,
+    pub threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl DbCore {
+    /// `CLOSED` once `close` has begun.
+    pub fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, Area::Engine, "the database was closed"));
+        }
+        Ok(())
+    }
+
+    pub fn visible(&self) -> SeqNo {
+        self.visible_seq.load(Ordering::Acquire)
+    }
+
+    /// Every logged write up to this number survives a power cut.
+    pub fn durable(&self) -> SeqNo {
+        let flushed = self.keyspace.flushed.load(Ordering::Acquire);
+        self.log_sync.durable_seq().max(flushed)
+    }
+
+    /// Stops writes: what the caller gets is the error itself, later writers get POISONED.
+    pub fn poison(&self, error: &Error) {
+        self.errors.stop(error);
+        self.errors.record(error);
+        self.notify_progress();
+    }
+
+    /// Wakes everybody who waits for background work, also one who is just about to wait.
+    pub fn notify_progress(&self) {
+        drop(self.work.lock());
+        self.progress.notify_all();
+    }
+
+    /// Syncs the log; a failure stops writes, for which bytes are lost cannot be known any more.
+    pub fn sync_log(&self) -> Result<()> {
+        let synced = self.log_sync.sync();
+        self.stats.wal_syncs.add(1);
+        if let Err(error) = &synced {
+            self.poison(error);
+        }
+        synced
+    }
+
+    /// Runs `what`; a panic becomes a PANIC error and stops writes for good.
+    pub fn contain<R>(&self, what: impl FnOnce() -> Result<R>) -> Result<R> {
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(what)) {
+            Ok(result) => result,
+            Err(payload) => {
+                let text = payload
+                    .downcast_ref::<&str>()
+                    .map(|s| (*s).to_owned())
+                    .or_else(|| payload.downcast_ref::<String>().cloned())
+                    .unwrap_or_else(|| "unknown panic".to_owned());
+                let error = Error::new(ErrorKind::Panic, Area::Engine, format!("panic: {text}"));
+                self.poison(&error);
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,1 +1,515 @@
-//! (room to be filled)
+//! The user's cursor: one fixed view, newest visible version of each key, deletions hidden.
+//!
+//! Going forward the merging cursor stands on the row itself and the row borrows from it. Going backward
+//! it must run past the oldest to the newest visible version of a key, so key and value are copied and
+//! the merging cursor stands before all versions of the row's key.
+//!
+//! Invariants
+//! 1. The sequence number and the sources are fixed when the cursor is made; the sources are pinned.
+//! 2. Bounds are kept half-open, `lower <= key < upper`, and checked on every move.
+//! 3. An error stays until the next first, last or seek.
+
+use crate::db::background::deadline_after;
+use crate::db::core::DbCore;
+use crate::db::read::ReadParams;
+use crate::error::{Area, Error, ErrorKind, Result};
+use crate::iter::internal::InternalIterator;
+use crate::iter::merge::MergingIter;
+use crate::key::{EntryKind, TAG_MAX, Tag, prefix_end, seek_tag, tag_kind, tag_seq};
+use crate::memtable::table::MemIter;
+use crate::sync::{Arc, Ordering};
+use crate::table::iter::TableIter;
+use crate::table::level_iter::LevelIter;
+use crate::table::reader::Access;
+use crate::types::{KEY_LEN_MAX, SeqNo};
+use std::time::Instant;
+
+/// Where a seek goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekMode {
+    Ge,
+    Gt,
+    Le,
+    Lt,
+    Eq,
+}
+
+/// One sorted source of a view.
+pub enum Source {
+    Memory(MemIter),
+    Table(TableIter),
+    Level(LevelIter),
+}
+
+macro_rules! each {
+    ($self:expr, $source:ident => $body:expr) => {
+        match $self {
+            Source::Memory($source) => $body,
+            Source::Table($source) => $body,
+            Source::Level($source) => $body,
+        }
+    };
+}
+
+impl InternalIterator for Source {
+    fn valid(&self) -> bool {
+        each!(self, s => s.valid())
+    }
+    fn seek_to_first(&mut self) -> Result<()> {
+        each!(self, s => s.seek_to_first())
+    }
+    fn seek_to_last(&mut self) -> Result<()> {
+        each!(self, s => s.seek_to_last())
+    }
+    fn seek(&mut self, key: &[u8], tag: Tag) -> Result<()> {
+        each!(self, s => s.seek(key, tag))
+    }
+    fn seek_before(&mut self, key: &[u8], tag: Tag) -> Result<()> {
+        each!(self, s => s.seek_before(key, tag))
+    }
+    fn next(&mut self) -> Result<()> {
+        each!(self, s => s.next())
+    }
+    fn prev(&mut self) -> Result<()> {
+        each!(self, s => s.prev())
+    }
+    fn key(&self) -> &[u8] {
+        each!(self, s => s.key())
+    }
+    fn tag(&self) -> Tag {
+        each!(self, s => s.tag())
+    }
+    fn value(&self) -> &[u8] {
+        each!(self, s => s.value())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    /// Nowhere: next goes to the first row, prev to the last.
+    Fresh,
+    /// On a row that the merging cursor stands on.
+    Forward,
+    /// On the row in `saved`; the merging cursor stands before it.
+    Backward,
+    BeforeStart,
+    PastEnd,
+    /// `limit` rows have been shown: DONE both ways until the next first, last or seek.
+    Exhausted,
+    /// A time limit passed between two rows; the merging cursor stands on the first entry not looked at.
+    PausedForward,
+    PausedBackward,
+    Failed,
+}
+
+/// A copied row, or only the key that is being skipped.
+#[derive(Default)]
+struct Saved {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    tag: Tag,
+}
+
+/// How many hidden entries are skipped between two looks at the clock.
+const CLOCK_EVERY: u32 = 256;
+
+/// A cursor over one frozen view of the database.
+pub struct DbIter {
+    merge: MergingIter<Source>,
+    core: Arc<DbCore>,
+    seq: SeqNo,
+    lower: Vec<u8>,
+    upper: Option<Vec<u8>>,
+    limit: u64,
+    left: u64,
+    timeout_us: u64,
+    deadline: Option<Instant>,
+    position: Position,
+    saved: Saved,
+    /// Going forward: entries of `saved.key` are passed over.
+    skip: bool,
+    error: Option<Error>,
+}
+
+impl Drop for DbIter {
+    fn drop(&mut self) {
+        self.core.children.fetch_sub(1, Ordering::AcqRel);
+        self.core.iterators.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The half-open range of a read.
+fn bounds(params: &ReadParams) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let after = |key: &[u8]| {
+        let mut next = key.to_vec();
+        next.push(0);
+        next
+    };
+    if let (Some(lower), Some(upper)) = (&params.lower, &params.upper) {
+        if lower > upper {
+            return Err(Error::invalid(Area::Argument, "the lower bound is above the upper bound"));
+        }
+    }
+    let mut lower = match &params.lower {
+        Some(key) if params.lower_exclusive => after(key),
+        Some(key) => key.clone(),
+        None => Vec::new(),
+    };
+    let mut upper = match &params.upper {
+        Some(key) if params.upper_inclusive => Some(after(key)),
+        Some(key) => Some(key.clone()),
+        None => None,
+    };
+    if let Some(prefix) = &params.prefix {
+        if lower < *prefix {
+            lower.clone_from(prefix);
+        }
+        if let Some(end) = prefix_end(prefix) {
+            upper = Some(upper.map_or(end.clone(), |u| u.min(end)));
+        }
+    }
+    Ok((lower, upper))
+}
+
+impl DbIter {
+    /// Opens a cursor over the snapshot of `params` or the latest view.
+    pub fn open(core: &Arc<DbCore>, params: &ReadParams) -> Result<DbIter> {
+        core.check_open()?;
+        let (lower, upper) = bounds(params)?;
+        let state = core.keyspace.state.load();
+        // After the state, never before it: see read_state.
+        let seq = params.snapshot.unwrap_or_else(|| core.visible());
+        let access = if params.no_fill { Access::NoFill } else { Access::Cached };
+        let mut sources = Vec::new();
+        for memtable in std::iter::once(&state.active).chain(&state.frozen) {
+            if !memtable.is_empty() {
+                sources.push(Source::Memory(memtable.iter()));
+            }
+        }
+        let inside = |smallest: &[u8], largest: &[u8]| {
+            largest >= lower.as_slice() && upper.as_deref().is_none_or(|upper| smallest < upper)
+        };
+        for table in state.version.level(0) {
+            if inside(&table.meta.smallest, &table.meta.largest) {
+                let reader = core.tables.reader(table)?;
+                sources.push(Source::Table(TableIter::new(reader, access)));
+            }
+        }
+        for level in 1..state.version.levels() {
+            let tables: Vec<_> = state
+                .version
+                .level(level)
+                .iter()
+                .filter(|t| inside(&t.meta.smallest, &t.meta.largest))
+                .cloned()
+                .collect();
+            if !tables.is_empty() {
+                sources.push(Source::Level(LevelIter::new(tables, core.tables.clone(), access)));
+            }
+        }
+        core.stats.iterators.add(1);
+        core.children.fetch_add(1, Ordering::AcqRel);
+        core.iterators.fetch_add(1, Ordering::Relaxed);
+        Ok(DbIter {
+            merge: MergingIter::new(sources),
+            core: core.clone(),
+            seq,
+            lower,
+            upper,
+            limit: params.limit,
+            left: 0,
+            timeout_us: params.timeout_us,
+            deadline: None,
+            position: Position::Fresh,
+            saved: Saved::default(),
+            skip: false,
+            error: None,
+        })
+    }
+
+    /// Whether the cursor stands on a row.
+    pub fn valid(&self) -> bool {
+        matches!(self.position, Position::Forward | Position::Backward)
+    }
+
+    /// The row's key; empty without a row. Valid until the next move.
+    pub fn key(&self) -> &[u8] {
+        match self.position {
+            Position::Forward => self.merge.key(),
+            Position::Backward => &self.saved.key,
+            _ => &[],
+        }
+    }
+
+    pub fn value(&self) -> &[u8] {
+        match self.position {
+            Position::Forward => self.merge.value(),
+            Position::Backward => &self.saved.value,
+            _ => &[],
+        }
+    }
+
+    /// Sequence number of the row's write; 0 once compaction has dropped it.
+    pub fn seq(&self) -> SeqNo {
+        match self.position {
+            Position::Forward => tag_seq(self.merge.tag()),
+            Position::Backward => tag_seq(self.saved.tag),
+            _ => 0,
+        }
+    }
+
+    /// The error that the cursor stands in.
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// Goes to the first row; false when the range is empty.
+    pub fn first(&mut self) -> Result<bool> {
+        self.moving(true, |it| {
+            let lower = std::mem::take(&mut it.lower);
+            let sought = it.merge.seek(&lower, TAG_MAX);
+            it.lower = lower;
+            sought?;
+            it.find_forward(false)
+        })
+    }
+
+    /// Goes to the last row; false when the range is empty.
+    pub fn last(&mut self) -> Result<bool> {
+        self.moving(true, DbIter::to_last)
+    }
+
+    fn to_last(&mut self) -> Result<()> {
+        match self.upper.take() {
+            Some(upper) => {
+                let sought = self.merge.seek_before(&upper, TAG_MAX);
+                self.upper = Some(upper);
+                sought?;
+            }
+            None => self.merge.seek_to_last()?,
+        }
+        self.find_backward()
+    }
+
+    /// Goes one row on; false past the end.
+    pub fn next(&mut self) -> Result<bool> {
+        match self.position {
+            Position::Fresh | Position::BeforeStart => self.first(),
+            Position::PastEnd | Position::Exhausted => self.stay(),
+            Position::Failed => self.fail_again(),
+            Position::Forward => self.moving(false, |it| {
+                it.save_key();
+                it.merge.next()?;
+                it.find_forward(true)
+            }),
+            Position::Backward => self.moving(false, DbIter::on_from_saved),
+            Position::PausedBackward => self.moving(false, |it| {
+                it.save_key();
+                it.on_from_saved()
+            }),
+            Position::PausedForward => self.moving(false, |it| it.find_forward(it.skip)),
+        }
+    }
+
+    /// Goes one row back; false before the start.
+    pub fn prev(&mut self) -> Result<bool> {
+        match self.position {
+            Position::Fresh | Position::PastEnd => self.last(),
+            Position::BeforeStart | Position::Exhausted => self.stay(),
+            Position::Failed => self.fail_again(),
+            Position::Backward | Position::PausedBackward => {
+                self.moving(false, DbIter::find_backward)
+            }
+            Position::Forward | Position::PausedForward => self.moving(false, |it| {
+                it.save_key();
+                it.back_from_saved()
+            }),
+        }
+    }
+
+    fn on_from_saved(&mut self) -> Result<()> {
+        let key = std::mem::take(&mut self.saved.key);
+        let sought = self.merge.seek(&key, 0);
+        self.saved.key = key;
+        sought?;
+        self.find_forward(false)
+    }
+
+    fn back_from_saved(&mut self) -> Result<()> {
+        let key = std::mem::take(&mut self.saved.key);
+        let sought = self.merge.seek_before(&key, TAG_MAX);
+        self.saved.key = key;
+        sought?;
+        self.find_backward()
+    }
+
+    /// Goes to the row that `mode` names, within the range; false when there is none.
+    pub fn seek(&mut self, mode: SeekMode, key: &[u8]) -> Result<bool> {
+        if key.len() > KEY_LEN_MAX {
+            let message = format!("key of {} bytes, at most {KEY_LEN_MAX}", key.len());
+            let error = Error::new(ErrorKind::Limit, Area::Argument, message);
+            return Err(error.with_value(KEY_LEN_MAX as u64));
+        }
+        match mode {
+            SeekMode::Ge | SeekMode::Gt if key < self.lower.as_slice() => self.first(),
+            SeekMode::Le | SeekMode::Lt
+                if self.upper.as_deref().is_some_and(|upper| key >= upper) =>
+            {
+                self.last()
+            }
+            SeekMode::Ge => self.moving(true, |it| {
+                it.merge.seek(key, seek_tag(it.seq))?;
+                it.find_forward(false)
+            }),
+            SeekMode::Gt => self.moving(true, |it| {
+                it.merge.seek(key, 0)?;
+                it.find_forward(false)
+            }),
+            SeekMode::Le => self.moving(true, |it| {
+                it.merge.seek_before(key, 0)?;
+                it.find_backward()
+            }),
+            SeekMode::Lt => self.moving(true, |it| {
+                it.merge.seek_before(key, TAG_MAX)?;
+                it.find_backward()
+            }),
+            SeekMode::Eq => self.moving(true, |it| {
+                let inside = key >= it.lower.as_slice()
+                    && it.upper.as_deref().is_none_or(|upper| key < upper);
+                it.merge.seek(key, seek_tag(it.seq))?;
+                let hit = inside && it.merge.valid() && it.merge.key() == key;
+                let put = hit && it.kind()? == EntryKind::Put;
+                it.position = if put { Position::Forward } else { Position::Fresh };
+                Ok(())
+            }),
+        }
+    }
+
+    /// Runs one move: checks, clock, limit, and what an error does to the cursor.
+    fn moving(&mut self, anew: bool, go: impl FnOnce(&mut DbIter) -> Result<()>) -> Result<bool> {
+        self.core.check_open()?;
+        if anew || self.position == Position::Fresh {
+            self.error = None;
+            self.left = self.limit;
+        }
+        if self.limit > 0 && self.left == 0 {
+            self.position = Position::Exhausted;
+            return Ok(false);
+        }
+        self.deadline = deadline_after(self.timeout_us);
+        match go(self) {
+            Ok(()) => {
+                if self.valid() {
+                    self.left = self.left.saturating_sub(1);
+                }
+                Ok(self.valid())
+            }
+            Err(error) if error.kind() == ErrorKind::Timeout => Err(error),
+            Err(error) => {
+                self.position = Position::Failed;
+                self.error = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    fn stay(&self) -> Result<bool> {
+        self.core.check_open()?;
+        Ok(false)
+    }
+
+    fn fail_again(&self) -> Result<bool> {
+        self.core.check_open()?;
+        match &self.error {
+            Some(error) => Err(error.clone()),
+            None => Ok(false),
+        }
+    }
+
+    fn kind(&self) -> Result<EntryKind> {
+        let tag = self.merge.tag();
+        tag_kind(tag).ok_or_else(|| {
+            let message = format!("entry of unknown kind {}", tag as u8);
+            Error::new(ErrorKind::Corrupt, Area::Table, message)
+        })
+    }
+
+    /// Counts a step over a hidden entry; TIMEOUT once the call has taken too long.
+    fn tick(&self, steps: &mut u32) -> Result<()> {
+        *steps += 1;
+        if *steps % CLOCK_EVERY == 0 && self.deadline.is_some_and(|at| Instant::now() > at) {
+            let message = "the time limit of the read passed";
+            return Err(Error::new(ErrorKind::Timeout, Area::Engine, message).retryable());
+        }
+        Ok(())
+    }
+
+    fn save_key(&mut self) {
+        self.saved.key.clear();
+        self.saved.key.extend_from_slice(self.merge.key());
+    }
+
+    /// From where the merging cursor stands goes on to the next row; with `skip` entries of `saved.key` are
+    /// passed over.
+    fn find_forward(&mut self, skip: bool) -> Result<()> {
+        self.skip = skip;
+        let mut steps = 0;
+        while self.merge.valid() {
+            let key = self.merge.key();
+            if self.upper.as_deref().is_some_and(|upper| key >= upper) {
+                break;
+            }
+            if let Err(error) = self.tick(&mut steps) {
+                self.position = Position::PausedForward;
+                return Err(error);
+            }
+            let passed = self.skip && key == self.saved.key.as_slice();
+            if !passed && tag_seq(self.merge.tag()) <= self.seq {
+                if self.kind()? == EntryKind::Put {
+                    self.position = Position::Forward;
+                    return Ok(());
+                }
+                self.save_key();
+                self.skip = true;
+            }
+            self.merge.next()?;
+        }
+        self.position = Position::PastEnd;
+        Ok(())
+    }
+
+    /// From where the merging cursor stands goes back to the previous row and copies it.
+    fn find_backward(&mut self) -> Result<()> {
+        let mut steps = 0;
+        // Whether `saved` holds the newest visible version so far of the key the cursor is in, and
+        // whether that version is a put.
+        let mut inside = false;
+        let mut found = false;
+        while self.merge.valid() && self.merge.key() >= self.lower.as_slice() {
+            if inside && self.merge.key() != self.saved.key.as_slice() {
+                if found {
+                    break;
+                }
+                inside = false;
+            }
+            if let (false, Err(error)) = (found, self.tick(&mut steps)) {
+                self.position = Position::PausedBackward;
+                return Err(error);
+            }
+            let tag = self.merge.tag();
+            if tag_seq(tag) <= self.seq {
+                inside = true;
+                found = self.kind()? == EntryKind::Put;
+                self.save_key();
+                self.saved.tag = tag;
+                self.saved.value.clear();
+                if found {
+                    self.saved.value.extend_from_slice(self.merge.value());
+                }
+            }
+            self.merge.prev()?;
+        }
+        self.position = if found { Position::Backward } else { Position::BeforeStart };
+        Ok(())
+    }
+}

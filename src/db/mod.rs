@@ -1,4 +1,9 @@
-//! The engine, one file per verb.
+//! The engine, one file per verb over one shared core.
+//!
+//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `stats` (small parts), `core` (what is
+//! shared, the lock order, sticky failure), `install` (the one door by which the tree changes), `write`,
+//! `read`, `iter` (the three user stories), `background` and `obsolete` (work behind the scenes), `open`,
+//! `close`, `maintain` (flush, compact, sync), `property`, `handle` (the engine as one value).
 
 pub mod errors;
 pub mod snapshot;
@@ -8,10 +13,12 @@ pub mod stats;
 pub mod core;
 pub mod install;
 pub mod obsolete;
-pub mod write;
 pub mod read;
 pub mod iter;
 pub mod background;
+pub mod write;
+pub mod maintain;
+pub mod close;
 pub mod open;
-pub mod handle;
 pub mod property;
+pub mod handle;

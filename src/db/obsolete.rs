@@ -1,1 +1,76 @@
-//! (room to be filled)
+//! The cleanup thread: frees memory and removes files that nobody can name any more.
+//!
+//! Invariants
+//! 1. Nothing is removed before this process has a durable manifest of its own: recovery leaves the
+//!    directory as it found it, so that a second crash decides the same.
+//! 2. A log goes only below the durable floor or when voided; a table only when its last reference has
+//!    gone after the edit that dropped it was durable, or when it was a leftover at open.
+//! 3. A file that cannot be removed is reported and tried again with the next load.
+
+use crate::db::core::DbCore;
+use crate::env::path::FileKind;
+use crate::types::FileNum;
+
+impl DbCore {
+    pub fn cleaner(&self) {
+        loop {
+            self.retire.wait();
+            if self.clean_once() {
+                return;
+            }
+        }
+    }
+
+    /// Does what there is to do; says whether the list is closed.
+    pub fn clean_once(&self) -> bool {
+        let mut load = self.retire.take();
+        // Dropping the garbage may retire more (a version's tables): take until nothing comes.
+        while !load.garbage.is_empty() {
+            load.garbage.clear();
+            let more = self.retire.take();
+            load.garbage = more.garbage;
+            load.tables.extend(more.tables);
+            load.closed |= more.closed;
+        }
+        let (changed, logs) = {
+            let set = self.manifest.lock();
+            let known = self.log_files.lock();
+            let gone = known.iter().copied().filter(|log| set.is_obsolete_log(*log)).collect();
+            let logs: Vec<FileNum> = gone;
+            (set.changed(), logs)
+        };
+        if changed {
+            load.tables.append(&mut self.orphans.lock());
+            self.remove_logs(&logs);
+        }
+        for table in load.tables {
+            if let Err(error) = self.dir.unlink(&FileKind::Table(table).name()) {
+                self.errors.record(&error);
+                self.orphans.lock().push(table);
+            }
+        }
+        load.closed
+    }
+
+    fn remove_logs(&self, logs: &[FileNum]) {
+        let unlink = |log: &FileNum| {
+            let removed = self.dir.unlink(&FileKind::Log(*log).name());
+            removed.map(|()| *log).inspect_err(|error| {
+                self.errors.record(error);
+            })
+        };
+        let gone: Vec<FileNum> = logs.iter().map(unlink).filter_map(|r| r.ok()).collect();
+        if gone.is_empty() {
+            return;
+        }
+        // A voided log may be forgotten only once it cannot come back.
+        if let Err(error) = self.dir.sync() {
+            self.errors.record(&error);
+            return;
+        }
+        for log in gone {
+            self.log_files.lock().remove(&log);
+            self.manifest.lock().void_gone(log);
+        }
+    }
+}

@@ -1,1 +1,153 @@
-//! (room to be filled)
+//! Numbers and texts about a database.
+
+use crate::compaction::picker;
+use crate::db::core::DbCore;
+use crate::db::stats::{LevelSnapshot, StatsSnapshot};
+use crate::options::OPTION_TABLE;
+use crate::sync::Ordering;
+use std::fmt::Write as _;
+
+impl DbCore {
+    /// Every number of the database at this moment; not exact while other threads work.
+    pub fn snapshot_of_stats(&self) -> StatsSnapshot {
+        let state = self.keyspace.state.load();
+        let stats = &self.stats;
+        let (cache_hits, cache_misses, cache_bytes) = self.blocks.stats();
+        let (snapshots, oldest_snapshot_seq, since) = self.snapshots.summary();
+        let age = if snapshots == 0 { 0 } else { self.fs.now_micros().saturating_sub(since) };
+        let memtables = || std::iter::once(&state.active).chain(&state.frozen);
+        let mut out = StatsSnapshot {
+            levels: state.version.levels() as u32,
+            puts: stats.puts.get(),
+            deletes: stats.deletes.get(),
+            gets: stats.gets.get(),
+            gets_found: stats.gets_found.get(),
+            iterators: stats.iterators.get(),
+            user_bytes_written: stats.user_bytes_written.get(),
+            wal_bytes: stats.wal_bytes.get(),
+            wal_syncs: stats.wal_syncs.get(),
+            flushes: stats.flushes.get(),
+            flush_bytes: stats.flush_bytes.get(),
+            compactions: stats.compactions.get(),
+            compaction_bytes_read: stats.compaction_bytes_read.get(),
+            compaction_bytes_written: stats.compaction_bytes_written.get(),
+            stalls: stats.stalls.get(),
+            stall_us: stats.stall_us.get(),
+            cache_hits,
+            cache_misses,
+            cache_bytes,
+            memtable_bytes: memtables().map(|m| m.bytes()).sum(),
+            memtables_immutable: state.frozen.len() as u64,
+            index_filter_bytes: self.tables.resident_bytes(),
+            wal_live_bytes: self.log_sync.live_bytes(),
+            compaction_debt_bytes: picker::debt(&state.version, &self.limits),
+            entries_estimate: memtables().map(|m| m.len()).sum(),
+            latest_seq: self.visible(),
+            durable_seq: self.durable(),
+            snapshots,
+            oldest_snapshot_seq,
+            oldest_snapshot_age_us: age,
+            live_iterators: self.iterators.load(Ordering::Relaxed) as u64,
+            recovered_records: stats.recovered_records.get(),
+            recovered_dropped_bytes: stats.recovered_dropped_bytes.get(),
+            errors: self.errors.count(),
+            ..StatsSnapshot::default()
+        };
+        for (number, level) in out.level.iter_mut().enumerate().take(state.version.levels()) {
+            let tables = state.version.level(number);
+            let counters = &stats.levels[number];
+            *level = LevelSnapshot {
+                tables: tables.len() as u64,
+                bytes: tables.iter().map(|t| t.meta.size).sum(),
+                entries: tables.iter().map(|t| t.meta.entries).sum(),
+                tombstones: tables.iter().map(|t| t.meta.deletes).sum(),
+                compactions: counters.compactions.get(),
+                read_bytes: counters.read_bytes.get(),
+                written_bytes: counters.written_bytes.get(),
+            };
+        }
+        out.table_bytes = out.level.iter().map(|l| l.bytes).sum();
+        let in_tables: u64 = out.level.iter().map(|l| l.entries.saturating_sub(l.tombstones)).sum();
+        out.entries_estimate += in_tables;
+        out
+    }
+
+    /// A named text, or `None` for an unknown name.
+    pub fn property(&self, name: &str) -> Option<String> {
+        match name {
+            "version" => Some(env!("CARGO_PKG_VERSION").to_owned()),
+            "levels" => Some(self.levels_text()),
+            "tables" => Some(self.tables_text()),
+            "options" => Some(self.options_text()),
+            "stats" => Some(format!("{:#?}\n", self.snapshot_of_stats())),
+            "memtables" => Some(self.memtables_text()),
+            _ => None,
+        }
+    }
+
+    fn levels_text(&self) -> String {
+        let stats = self.snapshot_of_stats();
+        let mut text = String::from("level  tables        bytes    entries    deletes\n");
+        for (number, level) in stats.level.iter().enumerate().take(stats.levels as usize) {
+            if level.tables > 0 {
+                put_line(
+                    &mut text,
+                    format_args!(
+                        "{number:>5} {:>7} {:>12} {:>10} {:>10}",
+                        level.tables, level.bytes, level.entries, level.tombstones
+                    ),
+                );
+            }
+        }
+        text
+    }
+
+    fn tables_text(&self) -> String {
+        let version = self.keyspace.state.load().version.clone();
+        let mut text = String::from("level       table        bytes    entries  keys\n");
+        for level in 0..version.levels() {
+            for table in version.level(level) {
+                let meta = &table.meta;
+                put_line(
+                    &mut text,
+                    format_args!(
+                        "{level:>5}  {} {:>12} {:>10}  {} .. {}",
+                        meta.file,
+                        meta.size,
+                        meta.entries,
+                        meta.smallest.escape_ascii(),
+                        meta.largest.escape_ascii()
+                    ),
+                );
+            }
+        }
+        text
+    }
+
+    fn memtables_text(&self) -> String {
+        let state = self.keyspace.state.load();
+        let mut text = String::from("memtable        bytes    entries\n");
+        let named = std::iter::once(("active", &state.active));
+        for (name, memtable) in named.chain(state.frozen.iter().map(|m| ("frozen", m))) {
+            let (bytes, entries) = (memtable.bytes(), memtable.len());
+            put_line(&mut text, format_args!("{name:<8} {bytes:>12} {entries:>10}"));
+        }
+        text
+    }
+
+    fn options_text(&self) -> String {
+        let mut text = String::new();
+        for option in OPTION_TABLE {
+            let value = self.options.get_text(option.id).unwrap_or_default();
+            put_line(&mut text, format_args!("{}={value}", option.name_text()));
+        }
+        text
+    }
+}
+
+fn put_line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing into a String cannot fail.
+    if text.write_fmt(line).is_ok() {
+        text.push('\n');
+    }
+}

@@ -1,1 +1,346 @@
-//! (room to be filled)
+//! The whole write story: limits, queue, room, log, memtable, publication.
+//!
+//! Invariants
+//! 1. A write is in the log before it is in a memtable; a SYNC write is durable before it is visible.
+//! 2. Sequence numbers are published in order; those of a failed group are burned.
+//! 3. A batch never spans memtables; a memtable is frozen only between groups.
+//! 4. A writer that would wait for a job whose last attempt failed gets that job's error at once.
+
+use crate::batch::{self, BatchReader};
+use crate::coding::u32_at;
+use crate::db::background::deadline_after;
+use crate::db::commit::{Leadership, Patience, Role};
+use crate::db::core::{DbCore, Writer};
+use crate::env::path::FileKind;
+use crate::error::{Area, Error, ErrorKind, Result};
+use crate::key::{EntryKind, make_tag};
+use crate::memtable::table::MemTable;
+use crate::options::Durability;
+use crate::record::format::record_len;
+use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::types::{FileNum, SEQ_MAX, SeqNo};
+use crate::version::edit::VersionEdit;
+use crate::wal::writer as log;
+use std::time::Instant;
+
+/// How one write is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WriteParams {
+    /// `None`: the database's option.
+    pub durability: Option<Durability>,
+    /// TIMEOUT instead of any wait for background work.
+    pub no_stall: bool,
+    /// Longest wait for background work in microseconds; 0 = as long as it takes.
+    pub timeout_us: u64,
+}
+
+/// Logs are at least this large, so that tiny write buffers do not rotate on every other write.
+const LOG_BYTES_MIN: u64 = 64 << 10;
+const LOG_BYTES_MAX: u64 = 64 << 20;
+/// Room a log needs besides its batches: LOG START, stamps and CLOSE.
+const LOG_SLACK: u64 = 4096;
+/// Most bytes a group takes beside its leader's batch.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+
+/// One batch of a group with its first sequence number.
+struct Member<'a> {
+    bytes: &'a [u8],
+    count: u32,
+    durability: Durability,
+    first_seq: SeqNo,
+}
+
+impl Member<'_> {
+    fn is_logged(&self) -> bool {
+        self.durability != Durability::Unlogged
+    }
+
+    fn wants_sync(&self) -> bool {
+        matches!(self.durability, Durability::Group | Durability::Sync)
+    }
+}
+
+impl DbCore {
+    /// Applies an encoded batch (checked by the caller); returns the sequence number of its last
+    /// operation.
+    pub fn write(&self, bytes: &[u8], params: &WriteParams) -> Result<SeqNo> {
+        self.check_open()?;
+        let durability = params.durability.unwrap_or(self.options.durability);
+        let count = u32_at(bytes, 4).unwrap_or(0);
+        if count == 0 {
+            if matches!(durability, Durability::Group | Durability::Sync) {
+                self.sync()?;
+            }
+            return Ok(self.visible());
+        }
+        let deadline = deadline_after(params.timeout_us);
+        let patience = Patience { no_stall: params.no_stall, deadline };
+        let mut leadership = match self.queue.join(bytes, count, durability, patience) {
+            Role::Done(result) => return result,
+            Role::Leader(leadership) => leadership,
+        };
+        let result = self.lead(bytes, count, durability, patience, &mut leadership);
+        let own = match &result {
+            Ok(firsts) => Ok(firsts[0] + u64::from(count) - 1),
+            Err(error) => Err(error.clone()),
+        };
+        let counts: Vec<u32> = leadership.members().iter().map(|m| m.count).collect();
+        leadership.finish(|place| match &result {
+            Ok(firsts) => Ok(firsts[place + 1] + u64::from(counts[place]) - 1),
+            Err(error) => Err(error.clone()),
+        });
+        if self.options.deterministic {
+            self.run_background();
+        }
+        own
+    }
+
+    /// Writes the group of this leader; returns the first sequence number of every member, the leader's
+    /// first.
+    fn lead(
+        &self,
+        bytes: &[u8],
+        count: u32,
+        durability: Durability,
+        patience: Patience,
+        leadership: &mut Leadership<'_>,
+    ) -> Result<Vec<SeqNo>> {
+        let mut writer = self.writer.lock();
+        self.make_room(&mut writer, bytes.len() as u64, u64::from(count), patience)?;
+        let room = (self.options.write_buffer / 4).min(GROUP_BYTES_MAX as u64) as usize;
+        let waiters = leadership.gather(durability, room);
+        let mut members = Vec::with_capacity(waiters.len() + 1);
+        members.push(Member { bytes, count, durability, first_seq: 0 });
+        members.extend(waiters.iter().map(|w| Member {
+            bytes: &w.bytes,
+            count: w.count,
+            durability: w.durability,
+            first_seq: 0,
+        }));
+        self.ensure_log(&mut writer, &members)?;
+        number(&mut writer, &mut members)?;
+        self.commit(&mut writer, &members)?;
+        let synced = members.iter().any(Member::wants_sync);
+        if synced && self.queue.is_empty() {
+            // The stamp is evidence only; a log that cannot take it is abandoned and the write stands.
+            if let Err(error) = writer.log.stamp_if_useful() {
+                self.errors.record(&error);
+            }
+        }
+        Ok(members.iter().map(|m| m.first_seq).collect())
+    }
+
+    /// Log, sync where asked, memtable, publication.
+    fn commit(&self, writer: &mut Writer, members: &[Member<'_>]) -> Result<()> {
+        let last_seq = writer.next_seq - 1;
+        let logged: Vec<(SeqNo, &[u8])> =
+            members.iter().filter(|m| m.is_logged()).map(|m| (m.first_seq, m.bytes)).collect();
+        if !logged.is_empty() {
+            writer.log.append(&logged, last_seq)?;
+            let bytes: u64 = logged.iter().map(|(_, b)| record_len(b.len())).sum();
+            self.stats.wal_bytes.add(bytes);
+        }
+        if members.iter().any(Member::wants_sync) {
+            self.sync_log()?;
+        }
+        let memtable = self.keyspace.state.with(|state| state.active.clone());
+        if let (false, Some(current)) = (logged.is_empty(), writer.log.current()) {
+            memtable.note_log(current);
+        }
+        for member in members {
+            if !member.is_logged() {
+                memtable.note_unlogged();
+            }
+            if let Err(error) = self.apply(&memtable, member) {
+                // The log has it, memory does not: only a reopen can bring them together again.
+                self.poison(&error);
+                return Err(error);
+            }
+        }
+        self.visible_seq.store(last_seq, Ordering::Release);
+        Ok(())
+    }
+
+    fn apply(&self, memtable: &Arc<MemTable>, member: &Member<'_>) -> Result<()> {
+        let mut reader = BatchReader::new(member.bytes)?;
+        let (mut seq, mut deletes, mut bytes) = (member.first_seq, 0u64, 0u64);
+        while let Some(op) = reader.next_op()? {
+            memtable.insert(op.key, make_tag(seq, op.kind), op.value)?;
+            deletes += u64::from(op.kind == EntryKind::Delete);
+            bytes += (op.key.len() + op.value.len()) as u64;
+            seq += 1;
+        }
+        self.stats.deletes.add(deletes);
+        self.stats.puts.add(u64::from(member.count) - deletes);
+        self.stats.user_bytes_written.add(bytes);
+        Ok(())
+    }
+
+    /// Makes sure that the active memtable takes a batch: freezes a full one, waits while too many are
+    /// frozen or level 0 is too long.
+    fn make_room(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        bytes: u64,
+        count: u64,
+        patience: Patience,
+    ) -> Result<()> {
+        let mut stalled_since = None;
+        let result = loop {
+            if let Err(error) = self.check_open().and_then(|()| self.errors.check()) {
+                break Err(error);
+            }
+            if !self.is_full(bytes, count) {
+                break Ok(());
+            }
+            if !self.must_stall() {
+                self.freeze(writer);
+                continue;
+            }
+            if stalled_since.is_none() {
+                stalled_since = Some(Instant::now());
+                self.stats.stalls.add(1);
+                self.queue.set_stalled(true);
+            }
+            if let Err(error) = self.wait_for_room(patience) {
+                break Err(error);
+            }
+        };
+        if let Some(since) = stalled_since {
+            self.queue.set_stalled(false);
+            self.stats.stall_us.add(since.elapsed().as_micros() as u64);
+        }
+        result
+    }
+
+    fn is_full(&self, bytes: u64, count: u64) -> bool {
+        let options = &self.options;
+        self.keyspace.state.with(|state| {
+            let active = &state.active;
+            let entries = options.write_buffer_entries;
+            let log_max = (4 * options.write_buffer).max(4 << 20);
+            let pins_logs = state.frozen.is_empty() && self.log_sync.live_bytes() > log_max;
+            !active.is_empty()
+                && (active.bytes() + bytes > options.write_buffer
+                    || (entries > 0 && active.len() + count > entries)
+                    || pins_logs)
+        })
+    }
+
+    /// Whether a further frozen memtable would be too much.
+    pub fn must_stall(&self) -> bool {
+        let options = &self.options;
+        self.keyspace.state.with(|state| {
+            state.frozen.len() as u64 >= options.immutable_max
+                || (options.compaction_auto
+                    && state.version.level(0).len() as u64 >= options.l0_stop)
+        })
+    }
+
+    /// Freezes the active memtable and puts an empty one in its place. The commit lock is held.
+    pub fn freeze(&self, writer: &mut Writer) {
+        let active = self.keyspace.state.with(|state| state.active.clone());
+        active.freeze(writer.next_seq - 1);
+        let fresh = MemTable::new(self.keyspace.id, Some(self.retire.clone()));
+        self.keyspace.state.switch_memtable(fresh);
+        self.want_flush();
+    }
+
+    /// Starts a new log where the current one cannot take the group (W1, W5).
+    fn ensure_log(&self, writer: &mut Writer, members: &[Member<'_>]) -> Result<()> {
+        let logged = members.iter().filter(|m| m.is_logged());
+        let need: u64 = logged.map(|m| record_len(m.bytes.len())).sum();
+        if need == 0 || writer.log.fits(need) {
+            return Ok(());
+        }
+        self.rotate_log(writer, need)
+    }
+
+    /// Prepares a log with room for `need` bytes, lists it in the manifest, begins it.
+    pub fn rotate_log(&self, writer: &mut Writer, need: u64) -> Result<()> {
+        let usual = self.options.write_buffer.clamp(LOG_BYTES_MIN, LOG_BYTES_MAX);
+        let number = self.numbers.next();
+        self.log_files.lock().insert(number);
+        let prepared =
+            log::prepare(&self.fs, &self.dir, number, self.db_id, usual.max(need + LOG_SLACK));
+        if prepared.is_err() {
+            self.discard_log(number);
+        }
+        let added = prepared.and_then(|new| {
+            let edit = VersionEdit { logs_added: vec![(number, new.salt)], ..Default::default() };
+            self.install(edit, &[]).map(|()| new)
+        });
+        let begun = added.and_then(|new| {
+            let last_seq = writer.next_seq - 1;
+            writer.log.start(new, last_seq)
+        });
+        if let Err(error) = begun {
+            self.errors.record(&error);
+            return Err(error.context("starting a new log"));
+        }
+        self.current_log.store(number.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Removes what a failed preparation left; the manifest has never heard of it.
+    fn discard_log(&self, number: FileNum) {
+        match self.dir.unlink(&FileKind::Log(number).name()) {
+            Ok(()) => {
+                self.log_files.lock().remove(&number);
+            }
+            Err(error) => {
+                self.errors.record(&error);
+            }
+        }
+    }
+
+    /// Makes every logged write that returned before the call survive a power cut.
+    pub fn sync(&self) -> Result<()> {
+        self.check_open()?;
+        self.errors.check()?;
+        self.sync_log()?;
+        if let Some(mut writer) = self.writer.try_lock() {
+            // Evidence of the sync for a later recovery; without it nothing is lost but certainty.
+            if let Err(error) = writer.log.stamp_if_useful() {
+                self.errors.record(&error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes and writes one operation through a buffer this thread uses again.
+    pub fn write_one(
+        &self,
+        params: &WriteParams,
+        kind: EntryKind,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<SeqNo> {
+        batch::check_key_value(key.len(), value.len())?;
+        thread_local! {
+            static BUFFER: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
+        }
+        let mut buffer = BUFFER.take();
+        batch::encode_one(&mut buffer, kind, self.keyspace.id, key, value);
+        let result = self.write(&buffer, params);
+        // A huge value must not stay allocated in every thread that ever wrote one.
+        if buffer.capacity() <= 1 << 20 {
+            BUFFER.set(buffer);
+        }
+        result
+    }
+}
+
+/// Gives every member its sequence numbers.
+fn number(writer: &mut Writer, members: &mut [Member<'_>]) -> Result<()> {
+    let total: u64 = members.iter().map(|m| u64::from(m.count)).sum();
+    if writer.next_seq > SEQ_MAX - total {
+        let message = "the database has used up its sequence numbers";
+        return Err(Error::new(ErrorKind::Limit, Area::Engine, message).with_value(SEQ_MAX));
+    }
+    for member in members {
+        member.first_seq = writer.next_seq;
+        writer.next_seq += u64::from(member.count);
+    }
+    Ok(())
+}

@@ -4,6 +4,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
+/// "No such file or directory".
+pub const ENOENT: i32 = libc::ENOENT;
+
 pub type SysResult<T> = std::result::Result<T, Errno>;
 
 /// How a file in a directory is opened. Every form is O_CLOEXEC and O_NOFOLLOW.

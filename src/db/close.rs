@@ -1,0 +1,112 @@
+//! Closing (LOG.md W15) and destroying a database.
+//!
+//! Invariants
+//! 1. After `BUSY` nothing has changed; after anything else the database is closed.
+//! 2. A stopped (poisoned) database is never marked as cleanly closed.
+//! 3. The clean mark is the manifest's last edit, after CLOSE is durable in the log.
+
+use crate::db::core::{DbCore, Writer};
+use crate::env::api::Fs;
+use crate::env::path::FileKind;
+use crate::error::{Area, Error, ErrorKind, Result};
+use crate::sync::Ordering;
+use crate::version::edit::VersionEdit;
+use crate::wal::format::CloseMark;
+
+/// A clean close flushes when the next open would have to replay more than this.
+const REPLAY_BYTES_MAX: u64 = 256 << 10;
+
+impl DbCore {
+    /// Closes the database. `BUSY` with the number of live iterators and snapshots unless `detach`.
+    pub fn close(&self, detach: bool) -> Result<()> {
+        let children = self.children.load(Ordering::Acquire) as u64;
+        if children > 0 && !detach {
+            let message = format!("the database has {children} live iterators and snapshots");
+            return Err(Error::new(ErrorKind::Busy, Area::Engine, message).with_value(children));
+        }
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Err(Error::new(ErrorKind::Closed, Area::Engine, "the database was closed"));
+        }
+        // Wakes a stalled writer, which then answers CLOSED, and ends the jobs at a stopping point.
+        self.stop_threads();
+        let result = match self.errors.cause() {
+            None => self.contain(|| self.close_cleanly()),
+            Some(cause) if cause.kind() == ErrorKind::Panic => Ok(()),
+            Some(cause) => Err(cause.with_kind(ErrorKind::Io)),
+        };
+        self.clean_once();
+        *self.lock.lock() = None;
+        result
+    }
+
+    fn close_cleanly(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        self.flush_for_close(&mut writer)?;
+        if writer.log.has_started() && writer.log.current().is_none() {
+            // The last log was abandoned. What a failed write left in it must not come back, and CLOSE
+            // needs a log that takes records; without one the next open recovers as after a kill.
+            if let Err(error) = self.rotate_log(&mut writer, 0) {
+                self.errors.record(&error);
+            }
+        }
+        let last_seq = writer.next_seq - 1;
+        let Some((log, length)) = writer.log.close(last_seq)? else {
+            return Ok(());
+        };
+        let close = CloseMark { log, length, last_seq };
+        self.install(VersionEdit { close: Some(close), ..Default::default() }, &[])
+    }
+
+    /// Flushes when replay would be long or memory holds writes that no log has.
+    fn flush_for_close(&self, writer: &mut Writer) -> Result<()> {
+        let state = self.keyspace.state.load();
+        let memtables = || std::iter::once(&state.active).chain(&state.frozen);
+        let bytes: u64 = memtables().map(|m| m.bytes()).sum();
+        let unlogged = memtables().any(|m| m.has_unlogged());
+        // A process that has changed nothing leaves the directory as it found it.
+        if !unlogged && (bytes <= REPLAY_BYTES_MAX || !self.manifest.lock().changed()) {
+            return Ok(());
+        }
+        self.cancel.store(false, Ordering::Release);
+        if !state.active.is_empty() {
+            self.freeze(writer);
+        }
+        loop {
+            match self.flush_oldest() {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) if unlogged => return Err(error),
+                Err(error) => {
+                    // The log has it all: the next open replays what could not be flushed.
+                    self.errors.record(&error);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Removes the files of a database that is not open, and its directory when that leaves it empty.
+pub fn destroy(fs: &Fs, path: &[u8]) -> Result<()> {
+    let dir = fs.open_dir(path, 0o600)?;
+    let kinds = |names: Vec<Vec<u8>>| -> Vec<FileKind> {
+        names.iter().filter_map(|name| FileKind::parse(name)).collect()
+    };
+    let found = kinds(dir.list()?);
+    if !found.iter().any(|kind| *kind != FileKind::Lock) {
+        let message = format!("{} holds no esker database", dir.path());
+        return Err(Error::new(ErrorKind::Missing, Area::Directory, message));
+    }
+    let lock = dir.lock()?;
+    let mut found = kinds(dir.list()?);
+    // Manifests last: interrupted before that, the directory is still recognised as a database.
+    found.sort_by_key(|kind| matches!(kind, FileKind::Manifest(_)));
+    for kind in found.into_iter().filter(|kind| *kind != FileKind::Lock) {
+        dir.unlink(&kind.name())?;
+    }
+    dir.unlink(&FileKind::Lock.name())?;
+    dir.sync()?;
+    drop(lock);
+    fs.remove_dir(path)?;
+    Ok(())
+}
