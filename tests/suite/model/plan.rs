@@ -1,0 +1,69 @@
+//! The options of one sequence: limits so small that a few hundred operations fill many levels.
+
+use super::dice::{Dice, KeySpace};
+use esker::internals::options::{Durability, Options};
+
+/// What one sequence is like, from its seed.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub steps: u64,
+    pub keys: KeySpace,
+    pub options: Options,
+    /// Drawn from for each write.
+    pub durabilities: Vec<Durability>,
+    /// Share of deletes among the writes, in percent.
+    pub deletes: u64,
+}
+
+impl Plan {
+    pub fn draw(dice: &mut Dice) -> Plan {
+        let unlogged = dice.percent(15);
+        let durabilities = if unlogged {
+            vec![Durability::Unlogged, Durability::Buffered, Durability::Sync]
+        } else {
+            let buffered = Durability::Buffered;
+            dice.pick(&[
+                vec![buffered],
+                vec![buffered, buffered, buffered, Durability::Sync],
+                vec![buffered, Durability::Sync, Durability::Group],
+            ])
+        };
+        let mut options = Options {
+            levels: dice.between(5, 7),
+            deterministic: !dice.percent(4),
+            durability: Durability::Buffered,
+            ..Options::default()
+        };
+        redraw(dice, &mut options);
+        Plan {
+            steps: dice.between(50, 400),
+            keys: KeySpace::draw(dice),
+            options,
+            durabilities,
+            deletes: dice.pick(&[5, 15, 15, 40]),
+        }
+    }
+
+    pub fn has_unlogged(&self) -> bool {
+        self.durabilities.contains(&Durability::Unlogged)
+    }
+}
+
+/// Draws what may differ from one open to the next.
+pub fn redraw(dice: &mut Dice, options: &mut Options) {
+    options.write_buffer = dice.pick(&[64, 256, 256, 512, 512, 1_024, 2_048]);
+    options.write_buffer_entries = dice.pick(&[0, 0, 0, 7]);
+    options.immutable_max = dice.between(1, 3);
+    options.block_size = 256;
+    options.block_entries = dice.pick(&[0, 0, 3]);
+    options.table_size = dice.pick(&[256, 512, 1_024, 2_048]);
+    options.level_bytes = dice.pick(&[256, 1_024, 2_048, 4_096]);
+    options.level_ratio = 2;
+    options.l0_trigger = 2;
+    options.l0_stop = dice.between(3, 8);
+    options.filter = dice.percent(70);
+    options.filter_bits = dice.pick(&[vec![14, 10], vec![8], vec![10, 0]]);
+    options.cache_bytes = dice.pick(&[0, 2_048, 1 << 20]);
+    options.open_tables_max = dice.pick(&[1, 3, 1_000]);
+    options.compaction_auto = dice.percent(95);
+}
