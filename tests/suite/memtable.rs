@@ -50,9 +50,11 @@ pub fn here(iter: &impl InternalIterator) -> Option<Entry> {
     iter.valid().then(|| (iter.key().to_vec(), iter.tag(), iter.value().to_vec()))
 }
 
-/// Moves a cursor at random over `entries` (sorted) and compares every position.
+/// Moves a cursor at random over `entries` (sorted) and compares every position. It may stand on one of
+/// them from before.
 pub fn walk(iter: &mut impl InternalIterator, entries: &[Entry], rng: &mut Rng, steps: usize) {
-    let mut at: Option<usize> = None;
+    let start = here(iter);
+    let mut at = start.and_then(|entry| entries.iter().position(|other| *other == entry));
     for step in 0..steps {
         let probe = match entries.get(rng.below(entries.len() as u64 * 2 + 1) as usize) {
             Some(entry) => entry.0.clone(),
