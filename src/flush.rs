@@ -32,7 +32,7 @@ pub fn flush_memtables(
     let newest_first = mems.iter().rev().map(MemTable::iter).collect();
     let mut survivors = CompactionIter::new(MergingIter::new(newest_first), snapshots, None);
     let mut outputs = Outputs::new(ctx, keyspace, 0);
-    while survivors.next()? {
+    while survivors.next_survivor()? {
         check_cancel(cancel)?;
         outputs.add(survivors.key(), survivors.tag(), survivors.value())?;
     }

@@ -86,7 +86,7 @@ impl<'a, I: InternalIterator> CompactionIter<'a, I> {
     }
 
     /// Goes to the next survivor; false at the end.
-    pub fn next(&mut self) -> Result<bool> {
+    pub fn next_survivor(&mut self) -> Result<bool> {
         loop {
             if self.started {
                 self.input.next()?;

@@ -43,7 +43,7 @@ pub fn run(
     let mut survivors = CompactionIter::new(inputs, snapshots, Some(deeper));
     let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level);
     let mut grandparents = Grandparents::new(&plan.grandparents, ctx.table_size);
-    while survivors.next()? {
+    while survivors.next_survivor()? {
         check_cancel(cancel)?;
         let key = survivors.key();
         if grandparents.enough_before(key) {

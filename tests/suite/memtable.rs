@@ -1,5 +1,7 @@
 //! The memtable against a sorted map, under concurrent readers, and at the end of its life.
 
+#![allow(clippy::print_stdout, reason = "seeds of failing runs are shown")]
+
 use esker::internals::error::ErrorKind;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, TAG_MAX, Tag, make_tag, seek_tag, tag_seq};

@@ -404,13 +404,7 @@ fn fail_everywhere(build: &dyn Fn() -> (Arc<SimKernel>, JobContext, Job)) {
         for nth in 1.. {
             let (kernel, ctx, job) = build();
             let files = table_files(&kernel);
-            kernel.set_fault(Fault {
-                call,
-                nth,
-                errno: libc_enospc(),
-                forever: false,
-                short: false,
-            });
+            kernel.set_fault(Fault { call, nth, errno: ENOSPC, forever: false, short: false });
             let result = job(&ctx);
             let hit = kernel.faults_fired() > 0;
             kernel.clear_faults();
@@ -420,7 +414,7 @@ fn fail_everywhere(build: &dyn Fn() -> (Arc<SimKernel>, JobContext, Job)) {
             }
             fired += 1;
             let error = result.err().unwrap_or_else(|| panic!("{call:?} {nth} was ignored"));
-            assert_eq!(error.detail().os_errno, libc_enospc(), "{call:?} {nth}: {error}");
+            assert_eq!(error.detail().os_errno, ENOSPC, "{call:?} {nth}: {error}");
             assert_eq!(table_files(&kernel), files, "{call:?} {nth} left a file behind");
             assert!(ctx.retire.take().tables.is_empty());
             job(&ctx).unwrap();
@@ -431,16 +425,15 @@ fn fail_everywhere(build: &dyn Fn() -> (Arc<SimKernel>, JobContext, Job)) {
 
 type Job = Box<dyn Fn(&JobContext) -> Result<Outcome>>;
 
-/// ENOSPC, spelled out: the suite does not depend on libc.
-fn libc_enospc() -> i32 {
-    28
-}
+/// The suite does not depend on libc.
+const ENOSPC: i32 = 28;
 
 fn flush_job() -> (Arc<SimKernel>, JobContext, Job) {
     let kernel = SimKernel::new(4);
     let ctx = context(&kernel, 2_000);
     let (mem, _) = memtable(1..120, 500, &mut Rng::new(4));
-    let job = move |ctx: &JobContext| flush_memtables(ctx, &[mem.clone()], &[200], &go());
+    let job =
+        move |ctx: &JobContext| flush_memtables(ctx, std::slice::from_ref(&mem), &[200], &go());
     (kernel, ctx, Box::new(job))
 }
 

@@ -76,7 +76,7 @@ fn survivors(case: &Case, deeper: bool, rng: &mut Rng) -> Vec<Entry> {
     let deeper = deeper.then(|| DeeperLevels::new(&case.version, OUTPUT_LEVEL));
     let mut iter = CompactionIter::new(merged, &case.boundaries, deeper);
     let mut out = Vec::new();
-    while iter.next().unwrap() {
+    while iter.next_survivor().unwrap() {
         out.push((iter.key().to_vec(), iter.tag(), iter.value().to_vec()));
     }
     let counts = iter.counts();
@@ -163,7 +163,7 @@ fn entries_above_the_last_boundary_all_stay() {
     let deeper = Some(DeeperLevels::new(&version, 1));
     let mut iter = CompactionIter::new(VecIter::new(inputs), &[6], deeper);
     let mut seqs = Vec::new();
-    while iter.next().unwrap() {
+    while iter.next_survivor().unwrap() {
         seqs.push(tag_seq(iter.tag()));
     }
     assert_eq!(seqs, [9, 8, 7, 0]);
@@ -175,6 +175,7 @@ fn an_error_of_the_input_ends_the_survivors() {
     let mut input = VecIter::new(entries);
     input.fuse = 5;
     let mut iter = CompactionIter::new(input, &[20], None);
-    let results: Vec<bool> = std::iter::from_fn(|| Some(iter.next().is_ok())).take(5).collect();
+    let results: Vec<bool> =
+        std::iter::from_fn(|| Some(iter.next_survivor().is_ok())).take(5).collect();
     assert_eq!(results, [true, true, true, true, false]);
 }
