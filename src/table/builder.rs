@@ -35,7 +35,8 @@ const PAD_PART: usize = 16;
 /// The data section is padded so that the filter's lines are cache lines of the file.
 const DATA_ALIGN: u64 = 64;
 
-const WRITER: &str = concat!("esker ", env!("CARGO_PKG_VERSION"));
+/// Who built the table, in its properties. Without a version: equal input gives equal bytes.
+const WRITER: &[u8] = b"esker";
 
 /// Builds a table from ascending entries.
 pub struct TableBuilder {
@@ -276,7 +277,7 @@ impl TableBuilder {
             max_seq: self.meta.max_seq,
             created_unix: self.created_unix,
             filter_bits_x100: u64::from(self.filter_bits) * 100,
-            writer: WRITER.as_bytes().to_vec(),
+            writer: WRITER.to_vec(),
             smallest: self.meta.smallest.clone(),
             largest: self.meta.largest.clone(),
         }

@@ -40,6 +40,21 @@ impl TableIter {
         Ok(true)
     }
 
+    /// Goes to the first entry at or after `(key, tag)`, or behind the last entry of a block whose successor
+    /// has only entries after it, or nowhere behind the last block.
+    fn search(&mut self, key: &[u8], tag: Tag) -> Result<()> {
+        let mut at = self.reader.index().find(key);
+        while self.enter(at)? {
+            self.block.seek(key, tag);
+            // Versions of one key may fill several blocks.
+            if self.block.valid() || !self.reader.index().continues(at) {
+                break;
+            }
+            at = at.saturating_add(1);
+        }
+        Ok(())
+    }
+
     /// From a position behind the pinned block's last entry to the next block's first.
     fn roll_forward(&mut self) -> Result<()> {
         while let (false, Some(at)) = (self.block.valid(), self.at) {
@@ -87,18 +102,19 @@ impl InternalIterator for TableIter {
     }
 
     fn seek(&mut self, key: &[u8], tag: Tag) -> Result<()> {
-        let at = self.reader.index().find(key);
-        if self.enter(at)? {
-            self.block.seek(key, tag);
-        }
+        self.search(key, tag)?;
         self.roll_forward()
     }
 
     fn seek_before(&mut self, key: &[u8], tag: Tag) -> Result<()> {
-        let last = self.reader.index().count().saturating_sub(1);
-        let at = self.reader.index().find(key).min(last);
-        self.enter(at)?;
-        self.block.seek_before(key, tag);
+        self.search(key, tag)?;
+        if self.block.valid() {
+            self.block.prev();
+        } else if self.at.is_some() {
+            self.block.last();
+        } else {
+            return self.seek_to_last();
+        }
         self.roll_back()
     }
 

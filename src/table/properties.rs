@@ -34,7 +34,7 @@ pub struct TableProperties {
     pub created_unix: u64,
     /// Filter bits per key, times 100.
     pub filter_bits_x100: u64,
-    /// Name and version of the library that built the table.
+    /// Name of the library that built the table.
     pub writer: Vec<u8>,
     pub smallest: Vec<u8>,
     pub largest: Vec<u8>,
