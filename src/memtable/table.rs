@@ -143,7 +143,8 @@ impl MemTable {
 impl Drop for MemTable {
     fn drop(&mut self) {
         if let (Some(retire), Some(index)) = (&self.retire, self.index.take()) {
-            // Cursors hold the memtable too, so this is the last reference to the index.
+            let holders = Arc::strong_count(&index);
+            debug_assert_eq!(holders, 1, "cursors hold the memtable and let go of the index first");
             retire.push(Box::new(index));
         }
     }
