@@ -13,11 +13,11 @@ use esker::internals::sync::Arc;
 use esker::internals::table::meta::TableMeta;
 use esker::internals::types::{FileNum, KeyspaceId};
 use esker::internals::version::edit::{KeyspaceFacts, VersionEdit};
-use esker::internals::wal::format::CloseMark;
 use esker::internals::version::levels::Version;
 use esker::internals::version::manifest::{Loaded, load};
 use esker::internals::version::set::VersionSet;
 use esker::internals::version::state::ManifestState;
+use esker::internals::wal::format::CloseMark;
 
 const PATH: &str = "db";
 const LEVELS: usize = 4;
