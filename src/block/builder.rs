@@ -195,7 +195,7 @@ impl BlockBuilder {
         self.put_entries(out, &shape, start);
         let used = out.len() - start + BLOCK_TRAILER_LEN;
         let len = padded(used);
-        assert!(len >= used && len.is_multiple_of(8), "a block is padded to whole 8-byte words");
+        assert!(len >= used && len % 8 == 0, "a block is padded to whole 8-byte words");
         reserve(out, start + len - out.len())?;
         out.resize(start + len - BLOCK_TRAILER_LEN, 0);
         let tail = [0u8; 4];

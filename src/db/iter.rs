@@ -276,10 +276,10 @@ impl DbIter {
 
     /// Goes to the last row; false when the range is empty.
     pub fn last(&mut self) -> Result<bool> {
-        self.moving(true, DbIter::to_last)
+        self.moving(true, DbIter::go_last)
     }
 
-    fn to_last(&mut self) -> Result<()> {
+    fn go_last(&mut self) -> Result<()> {
         match self.upper.take() {
             Some(upper) => {
                 let sought = self.merge.seek_before(&upper, TAG_MAX);
@@ -292,6 +292,7 @@ impl DbIter {
     }
 
     /// Goes one row on; false past the end.
+    #[allow(clippy::should_implement_trait, reason = "a cursor: rows borrow from it")]
     pub fn next(&mut self) -> Result<bool> {
         match self.position {
             Position::Fresh | Position::BeforeStart => self.first(),

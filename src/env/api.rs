@@ -18,6 +18,7 @@ use crate::env::sim::{SimFd, SimKernel};
 use crate::error::{Area, Error, ErrorKind, Result};
 #[cfg(feature = "sim")]
 use crate::sync::Arc;
+use crate::sync::Mutex;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -245,8 +246,16 @@ impl Dir {
     }
 
     /// Takes the database's lock: `LOCKED` with the holder's pid (in `value`) when it is held.
+    ///
+    /// The directories locked by this process are known besides, and asked before LOCK is opened: where flock
+    /// is emulated by record locks, closing a second descriptor of the file would drop the first one's lock.
     pub fn lock(&self) -> Result<DirLock> {
         let name = self.shown(LOCK_NAME);
+        let claim = match &self.fd {
+            Fd::Real(_) => Some(Claim::make(self.stat_self()?, &name)?),
+            #[cfg(feature = "sim")]
+            Fd::Sim(_) => None,
+        };
         let fd = self.open_fd(LOCK_NAME, OpenHow::Lock)?.map_err(|errno| {
             let error = os_error(errno, Area::Lock, "opening", &name);
             match errno.0 {
@@ -271,7 +280,7 @@ impl Dir {
             }
             Err(errno) => return Err(os_error(errno, Area::Lock, "locking", &file.name)),
         }
-        Ok(DirLock { file, registered: false })
+        Ok(DirLock { file, registered: false, _claim: claim })
     }
 
     /// What the name stands for, without following links; `None` when there is nothing.
@@ -321,12 +330,18 @@ impl Dir {
             .map_err(|errno| os_error(errno, Area::Directory, "syncing directory", &self.path))
     }
 
-    /// Makes this directory's own name durable in its parent.
+    /// Makes this directory's own name durable in its parent. A parent that may not be opened for reading
+    /// cannot be synced by this process; its owner made the directory, so its name is the owner's affair.
     pub fn sync_parent(&self) -> Result<()> {
-        dispatch!(&self.fd, fd =>
+        let synced = dispatch!(&self.fd, fd =>
             retry(|| real::open_parent(fd)).and_then(|parent| retry(|| real::fsync(&parent))),
-            retry(|| fd.open_parent()).and_then(|parent| retry(|| parent.fsync())))
-        .map_err(|errno| os_error(errno, Area::Directory, "syncing the parent of", &self.path))
+            retry(|| fd.open_parent()).and_then(|parent| retry(|| parent.fsync())));
+        match synced {
+            Ok(()) | Err(Errno(libc::EACCES | libc::EPERM)) => Ok(()),
+            Err(errno) => {
+                Err(os_error(errno, Area::Directory, "syncing the parent of", &self.path))
+            }
+        }
     }
 
     /// Identity of the directory.
@@ -440,8 +455,38 @@ impl File {
 
 /// The held lock of a database directory; dropping it releases the lock.
 pub struct DirLock {
+    // Before the claim: the descriptor is closed while the directory is still claimed.
     file: File,
     registered: bool,
+    _claim: Option<Claim>,
+}
+
+/// Device and inode of the directories this process has locked.
+static CLAIMED: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
+/// This process's claim on a directory; dropping it gives it up.
+struct Claim {
+    device: u64,
+    inode: u64,
+}
+
+impl Claim {
+    fn make(dir: Stat, lock_name: &str) -> Result<Claim> {
+        let mut claimed = CLAIMED.lock();
+        if claimed.contains(&(dir.device, dir.inode)) {
+            let pid = u64::from(std::process::id());
+            let message = format!("{lock_name} is held by this process ({pid})");
+            return Err(Error::new(ErrorKind::Locked, Area::Lock, message).with_value(pid));
+        }
+        claimed.push((dir.device, dir.inode));
+        Ok(Claim { device: dir.device, inode: dir.inode })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        CLAIMED.lock().retain(|held| *held != (self.device, self.inode));
+    }
 }
 
 fn read_pid(file: &File) -> u64 {

@@ -287,14 +287,12 @@ fn flushed_everywhere(facts: &LogFacts) -> SeqNo {
     (0..facts.keyspaces).map(of).min().unwrap_or(0)
 }
 
+/// Given each batch that counts: its log, its first sequence and its checked bytes.
+pub type Apply<'a> = &'a mut dyn FnMut(FileNum, SeqNo, &[u8]) -> Result<()>;
+
 /// Hands every batch that counts to `apply`, checked, in order: its log, its first sequence, its bytes.
 /// Batches that are in tables as a whole are passed over; single operations that are, the caller skips.
-pub fn replay(
-    dir: &Dir,
-    recovered: &Recovered,
-    facts: &LogFacts,
-    apply: &mut dyn FnMut(FileNum, SeqNo, &[u8]) -> Result<()>,
-) -> Result<()> {
+pub fn replay(dir: &Dir, recovered: &Recovered, facts: &LogFacts, apply: Apply<'_>) -> Result<()> {
     let flushed = flushed_everywhere(facts);
     for tail in &recovered.counted {
         if tail.last_seq <= flushed {

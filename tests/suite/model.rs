@@ -132,14 +132,15 @@ fn ten_thousand_sequences_agree_with_a_sorted_map() {
     let wanted = count / 20;
     let deep = total.in_four_levels();
     assert!(deep >= wanted, "{deep} of {count} sequences filled four levels, {wanted} are needed");
-    assert!(total.lost > 0 && total.crashes > 0, "no crash took anything: the crashes are too tame");
+    assert!(
+        total.lost > 0 && total.crashes > 0,
+        "no crash took anything: the crashes are too tame"
+    );
 }
 
 #[test]
 fn the_oracle_notices_a_wrong_answer() {
-    for how in
-        [Falsehood::Value, Falsehood::Missing, Falsehood::Extra, Falsehood::Number]
-    {
+    for how in [Falsehood::Value, Falsehood::Missing, Falsehood::Extra, Falsehood::Number] {
         let mut sequence = Sequence::sample(7).expect("the database opens");
         sequence.compare_all().expect("an honest oracle agrees");
         sequence.oracle.falsify(how);

@@ -15,7 +15,7 @@ pub fn vector(name: &str) -> Vec<u8> {
         let data = line.split('#').next().unwrap_or("");
         digits.extend(data.chars().filter(|c| !c.is_whitespace()));
     }
-    assert!(digits.len().is_multiple_of(2), "vector {name:?} has half a byte");
+    assert!(digits.len() % 2 == 0, "vector {name:?} has half a byte");
     (0..digits.len())
         .step_by(2)
         .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).expect("hex digits"))

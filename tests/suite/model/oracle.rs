@@ -195,12 +195,18 @@ impl Oracle {
         let want = self.rows(last, |_| true);
         for row in &want {
             if !rows.iter().any(|r| row.matches(&r.key, &r.value, r.seq)) {
-                text += &format!(" {}={} @{} is not there,", shown(&row.key), shown(&row.value), row.seq);
+                text += &format!(
+                    " {}={} @{} is not there,",
+                    shown(&row.key),
+                    shown(&row.value),
+                    row.seq
+                );
             }
         }
         for row in rows {
             if !want.iter().any(|w| w.matches(&row.key, &row.value, row.seq)) {
-                text += &format!(" {}={} @{} is there,", shown(&row.key), shown(&row.value), row.seq);
+                text +=
+                    &format!(" {}={} @{} is there,", shown(&row.key), shown(&row.value), row.seq);
             }
         }
         let ends: Vec<String> =
@@ -216,9 +222,8 @@ impl Oracle {
         let mut shown_rows = rows.iter().peekable();
         for (key, versions) in &mut self.history {
             let row = shown_rows.next_if(|row| row.key == *key);
-            let promised = |v: &Version| {
-                (v.exact && v.logged && v.seq <= logged_until) || v.seq <= flushed
-            };
+            let promised =
+                |v: &Version| (v.exact && v.logged && v.seq <= logged_until) || v.seq <= flushed;
             let floor = versions.iter().rposition(promised);
             let kept = versions.iter().enumerate().rev().find(|(place, version)| {
                 floor.is_none_or(|floor| *place >= floor)

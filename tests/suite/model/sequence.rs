@@ -247,8 +247,7 @@ impl Sequence {
     }
 
     fn compact(&mut self) -> Step {
-        let mut bounds: Vec<Vec<u8>> =
-            (0..2).map(|_| self.plan.keys.key(&mut self.dice)).collect();
+        let mut bounds: Vec<Vec<u8>> = (0..2).map(|_| self.plan.keys.key(&mut self.dice)).collect();
         bounds.sort();
         let hi = bounds.pop().filter(|_| self.dice.percent(50));
         let lo = bounds.pop().filter(|_| self.dice.percent(50));

@@ -46,12 +46,14 @@ pub struct Walk {
 
 /// Whether the range of `params` holds a key, by the words of the header.
 fn inside(params: &ReadParams, key: &[u8]) -> bool {
-    let above = params.lower.as_deref().is_none_or(|lower| {
-        if params.lower_exclusive { key > lower } else { key >= lower }
-    });
-    let below = params.upper.as_deref().is_none_or(|upper| {
-        if params.upper_inclusive { key <= upper } else { key < upper }
-    });
+    let above = params
+        .lower
+        .as_deref()
+        .is_none_or(|lower| if params.lower_exclusive { key > lower } else { key >= lower });
+    let below = params
+        .upper
+        .as_deref()
+        .is_none_or(|upper| if params.upper_inclusive { key <= upper } else { key < upper });
     let within = params.prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix));
     above && below && within
 }
@@ -85,12 +87,7 @@ pub fn random_view(dice: &mut Dice, keys: KeySpace) -> ReadParams {
 
 impl Walk {
     /// Opens a cursor; `seq` is what it must show, `params` what it is asked for.
-    pub fn open(
-        db: &Db,
-        oracle: &Oracle,
-        params: &ReadParams,
-        seq: SeqNo,
-    ) -> Result<Walk, String> {
+    pub fn open(db: &Db, oracle: &Oracle, params: &ReadParams, seq: SeqNo) -> Result<Walk, String> {
         let iter = db.iter(params).map_err(|e| format!("iter({params:?}): {e}"))?;
         let rows = oracle.rows(seq, |key| inside(params, key));
         let view = format!("{params:?} at {seq}");
