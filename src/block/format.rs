@@ -278,16 +278,21 @@ impl Block {
             return if key < common { 0 } else { self.count };
         };
         let wanted = prefix_of(suffix);
-        let first = partition(0..self.count, |at| self.prefix(at) < wanted);
-        if first < self.count && self.prefix(first) == wanted {
-            let end = partition(first..self.count, |at| self.prefix(at) == wanted);
-            return partition(first..end, |at| {
-                let entry = self.entry(at);
-                let keys = self.slice(entry.suffix).cmp(suffix);
-                keys.then_with(|| tag.cmp(&entry.tag)) == Ordering::Less
-            });
+        let column = self.slice(BLOCK_HEADER_LEN..self.offsets_at);
+        let first = count_below::<4>(column, |four| u32::from_le_bytes(four) < wanted);
+        if first >= self.count || self.prefix(first) != wanted {
+            return first;
         }
-        first
+        let end = match first.saturating_add(1) {
+            // The usual case: no other key shares the prefix.
+            next if next >= self.count || self.prefix(next) != wanted => next,
+            next => partition(next..self.count, |at| self.prefix(at) == wanted),
+        };
+        partition(first..end, |at| {
+            let entry = self.entry(at);
+            let keys = self.slice(entry.suffix).cmp(suffix);
+            keys.then_with(|| tag.cmp(&entry.tag)) == Ordering::Less
+        })
     }
 
     /// The newest entry of `key` whose tag is at most `tag`, and whether the search ran off the block's
@@ -355,16 +360,41 @@ impl Block {
 
 /// First number of `range` for which `below` is false; `below` is true for a leading part only.
 pub fn partition(range: Range<usize>, below: impl Fn(usize) -> bool) -> usize {
-    let (mut start, mut len) = (range.start, range.len());
+    let (mut base, mut len) = (range.start, range.len());
     while len > 0 {
         let half = len / 2;
-        let middle = start.saturating_add(half);
+        let middle = base.saturating_add(half);
         if below(middle) {
-            start = middle.saturating_add(1);
+            base = middle.saturating_add(1);
             len = len.saturating_sub(half).saturating_sub(1);
         } else {
             len = half;
         }
     }
-    start
+    base
+}
+
+/// How many of a sorted column's numbers of `WIDTH` bytes are below; `below` is true for a leading part.
+///
+/// Halving ends at a few cache lines, which are counted through: their loads do not wait for one another,
+/// while each step of a binary search waits for the one before it.
+pub fn count_below<const WIDTH: usize>(
+    column: &[u8],
+    below: impl Fn([u8; WIDTH]) -> bool,
+) -> usize {
+    /// Four cache lines.
+    const WINDOW: usize = 256;
+    let (mut rest, mut passed) = (column, 0usize);
+    while rest.len() > WINDOW {
+        let half = rest.len() / WIDTH / 2;
+        let (head, tail) = rest.split_at_checked(half.saturating_mul(WIDTH)).unwrap_or_default();
+        if head.last_chunk::<WIDTH>().is_some_and(|last| below(*last)) {
+            passed = passed.saturating_add(half);
+            rest = tail;
+        } else {
+            rest = head;
+        }
+    }
+    let chunks = rest.chunks_exact(WIDTH).filter_map(|chunk| chunk.first_chunk::<WIDTH>());
+    passed.saturating_add(chunks.filter(|chunk| below(**chunk)).count())
 }

@@ -13,7 +13,7 @@
 //!    do not descend and match their fences.
 
 use crate::block::builder::shared_len;
-use crate::block::format::{BLOCK_LEN_MIN, partition};
+use crate::block::format::{BLOCK_LEN_MIN, count_below, partition};
 use crate::coding::{put_u32, put_u64, u16_at, u32_at, u64_at};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::shortest_separator;
@@ -272,11 +272,14 @@ impl Index {
     }
 
     fn first_fence_at_or_above(&self, wanted: u64) -> usize {
-        let groups = self.count.div_ceil(TOP_STEP);
-        let group = partition(0..groups, |group| self.top(group) < wanted);
+        let column = |from: usize, to: usize| self.bytes.get(from..to).unwrap_or_default();
+        let below = |eight: [u8; 8]| u64::from_le_bytes(eight) < wanted;
+        let group = count_below(column(self.places.top, self.places.fence), below);
+        // Only the fences behind the last top fence that is below can be the first that is not.
         let from = group.saturating_sub(1).saturating_mul(TOP_STEP);
         let to = group.saturating_mul(TOP_STEP).min(self.count);
-        partition(from..to, |at| self.fence(at) < wanted)
+        let place = |at: usize| self.places.fence.saturating_add(at.saturating_mul(8));
+        from.saturating_add(count_below(column(place(from), place(to)), below))
     }
 
     fn common(&self) -> &[u8] {

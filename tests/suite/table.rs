@@ -1,4 +1,5 @@
 //! Table files against a sorted list: every way to read one, over keys chosen to be awkward.
+#![allow(clippy::print_stdout, reason = "a failing test shows its seed")]
 
 use esker::internals::env::api::{Dir, Fs};
 use esker::internals::env::path::FileKind;
