@@ -92,8 +92,9 @@ impl FileHeader {
         area: Area,
     ) -> Result<FileHeader> {
         let noun = magic.noun();
-        let corrupt =
-            |what: &str| Error::corrupt(area, expected.0, 0, format!("{noun} {expected}: {what}"));
+        let corrupt = |what: &str| {
+            Error::corrupt(area, expected.0, 0, format!("{noun} {expected}: {what} at offset 0"))
+        };
         if !FileHeader::is_whole(bytes, magic) {
             return Err(corrupt("the file header is damaged"));
         }

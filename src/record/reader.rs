@@ -164,7 +164,8 @@ impl Evidence {
             RecordKind::Batch => u64::from(header.len) / OP_LEN_MIN,
             _ => 0,
         };
-        self.seq_max = self.seq_max.max(header.number.saturating_add(ops).min(SEQ_MAX));
+        let last = header.number.saturating_add(ops.saturating_sub(1));
+        self.seq_max = self.seq_max.max(last.min(SEQ_MAX));
     }
 }
 

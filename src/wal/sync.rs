@@ -52,6 +52,10 @@ impl Live {
     fn find(&mut self, number: FileNum) -> Option<&mut LiveLog> {
         self.logs.iter_mut().rev().find(|log| log.number == number)
     }
+
+    fn has_unsynced(&self) -> bool {
+        self.logs.iter().any(|log| log.data_end > log.durable)
+    }
 }
 
 /// One log a sync has to cover, up to `end`.
@@ -112,10 +116,15 @@ impl LogSync {
         Ok(())
     }
 
-    /// Logs with unsynced bytes, oldest first, and the sequence that is durable once they are synced.
+    /// Logs with unsynced bytes, oldest first, and the sequence that is durable once they are synced. None
+    /// when only STAMPs are unsynced. But with any other log an older one's lone STAMP is synced too: it
+    /// is below the length that the next LOG START names.
     fn targets(&self) -> (Vec<Target>, SeqNo) {
         let live = self.live.lock();
-        let unsynced = live.logs.iter().filter(|log| log.data_end > log.durable);
+        if !live.has_unsynced() {
+            return (Vec::new(), live.newest_seq);
+        }
+        let unsynced = live.logs.iter().filter(|log| log.end > log.durable);
         let target =
             |log: &LiveLog| Target { number: log.number, file: log.file.clone(), end: log.end };
         (unsynced.map(target).collect(), live.newest_seq)
@@ -159,7 +168,7 @@ impl LogSync {
 
     /// Whether a sync would have anything to do.
     pub fn has_unsynced(&self) -> bool {
-        self.live.lock().logs.iter().any(|log| log.data_end > log.durable)
+        self.live.lock().has_unsynced()
     }
 
     /// Bytes of records in the logs the database still needs.
