@@ -1,7 +1,7 @@
 //! Flush and compaction from end to end on the simulated kernel.
 
 use super::{KS, apply, lookup, meta};
-use crate::memtable::{Entry, Rng, sort};
+use crate::memtable::{Entry, Rng, sort, walk};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
 use esker::internals::compaction::plan::{CompactionPlan, Limits};
 use esker::internals::compaction::run::run;
@@ -12,6 +12,7 @@ use esker::internals::env::sim::fault::{CallKind, Fault};
 use esker::internals::error::{ErrorKind, Result};
 use esker::internals::flush::flush_memtables;
 use esker::internals::iter::internal::InternalIterator;
+use esker::internals::iter::merge::MergingIter;
 use esker::internals::job::{Counts, JobContext, Outcome, Outputs};
 use esker::internals::key::{EntryKind, make_tag, tag_seq};
 use esker::internals::memtable::table::MemTable;
@@ -299,6 +300,30 @@ fn compactions_change_nothing_that_a_reader_can_see() {
         }
     }
     assert!(levels.contains(&(1, false)) && levels.contains(&(2, false)), "{levels:?}");
+}
+
+#[test]
+fn a_whole_tree_moves_like_one_sorted_vector() {
+    for seed in 0..8 {
+        println!("seed {seed}");
+        let mut rng = Rng::new(seed);
+        let mut tree = Tree::new(seed, 1_500);
+        let mut snapshots = vec![];
+        for _ in 0..12 {
+            tree.flush(1 + rng.below(120), 150, &snapshots, &mut rng);
+            snapshots.extend((rng.below(2) == 0).then_some(tree.seq - 1));
+            while let Some(plan) = tree.pick() {
+                tree.run(&plan, &snapshots);
+            }
+            let level = |tables: Vec<Arc<TableHandle>>| {
+                LevelIter::new(tables, tree.ctx.tables.clone(), Access::Cached)
+            };
+            let mut children: Vec<LevelIter> =
+                tree.version.level(0).iter().map(|table| level(vec![table.clone()])).collect();
+            children.extend((1..5).map(|n| level(tree.version.level(n).to_vec())));
+            walk(&mut MergingIter::new(children), &tree.entries(), &mut rng, 400);
+        }
+    }
 }
 
 #[test]
