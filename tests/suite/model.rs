@@ -10,12 +10,10 @@
 //! fixed base seed, the rest from a fresh one, which is printed.
 
 mod dice;
-pub mod oracle;
+mod oracle;
 mod plan;
 mod sequence;
 mod walk;
-
-pub use dice::Dice;
 
 use oracle::Falsehood;
 use sequence::{Sequence, Summary};

@@ -51,6 +51,8 @@ pub struct Oracle {
     writes: Vec<Write>,
     /// Every logged write up to here survives a power cut.
     durable: SeqNo,
+    /// The part of it that calls of the present process have promised.
+    known_durable: SeqNo,
     /// Every write up to here, logged or not, is in durable tables.
     flushed: SeqNo,
 }
@@ -104,16 +106,26 @@ impl Oracle {
     /// The logs are synced up to `seq`.
     pub fn note_durable(&mut self, seq: SeqNo) {
         self.durable = self.durable.max(seq);
+        self.known_durable = self.known_durable.max(seq);
+    }
+
+    /// A new process begins; `on_platter`: whatever it sees cannot be lost any more.
+    pub fn begin_life(&mut self, on_platter: bool) {
+        self.known_durable = 0;
+        if on_platter {
+            self.durable = self.last_seq();
+        }
+    }
+
+    /// What this process has been told to be durable.
+    pub fn known_durable(&self) -> SeqNo {
+        self.known_durable
     }
 
     /// Everything up to `seq` is in durable tables.
     pub fn note_flushed(&mut self, seq: SeqNo) {
         self.flushed = self.flushed.max(seq);
         self.note_durable(seq);
-    }
-
-    pub fn durable(&self) -> SeqNo {
-        self.durable
     }
 
     /// Lowest sequence number to which a crash may take the database back. `torn`: the newest write had
@@ -174,10 +186,10 @@ impl Oracle {
     }
 
     /// After a crash of a database whose writes were all logged: finds the prefix that came back, the
-    /// longest where several fit, and forgets the rest.
+    /// shortest where several fit (their difference cannot be seen), and forgets the rest.
     pub fn cut_to(&mut self, rows: &[Shown], promised: SeqNo) -> Result<(), String> {
-        let ends = self.writes.iter().rev().map(|write| write.last);
-        let mut ends = ends.chain([0]).take_while(|end| *end >= promised);
+        let ends = [0].into_iter().chain(self.writes.iter().map(|write| write.last));
+        let mut ends = ends.skip_while(|end| *end < promised);
         let Some(end) = ends.find(|end| self.is_state_at(*end, rows)) else {
             return Err(self.explain(rows, promised));
         };
@@ -215,29 +227,39 @@ impl Oracle {
     }
 
     /// After a crash of a database with unlogged writes: every key must show a version that is not older
-    /// than the newest promised one. What it shows becomes its history.
+    /// than the newest promised one. What is newer than what it shows is forgotten.
     pub fn adopt(&mut self, rows: &[Shown], power_cut: bool) -> Result<(), String> {
         let logged_until = if power_cut { self.durable } else { SeqNo::MAX };
         let flushed = self.flushed;
         let mut shown_rows = rows.iter().peekable();
+        let mut newest = 0;
         for (key, versions) in &mut self.history {
             let row = shown_rows.next_if(|row| row.key == *key);
             let promised =
                 |v: &Version| (v.exact && v.logged && v.seq <= logged_until) || v.seq <= flushed;
             let floor = versions.iter().rposition(promised);
-            let kept = versions.iter().enumerate().rev().find(|(place, version)| {
-                floor.is_none_or(|floor| *place >= floor)
-                    && version.value.as_ref() == row.map(|r| &r.value)
+            // The oldest that fits: a lost write's number may be given again.
+            let kept = (floor.unwrap_or(0)..versions.len()).find(|place| {
+                let version = &versions[*place];
+                let number = |r: &Shown| r.seq == 0 || !version.exact || r.seq == version.seq;
+                version.value.as_ref() == row.map(|r| &r.value) && row.is_none_or(number)
             });
             match (kept, row) {
-                (Some((_, version)), _) => *versions = vec![version.clone()],
-                (None, None) if floor.is_none() => versions.clear(),
+                (_, None) if floor.is_none() => versions.clear(),
+                (Some(place), _) => {
+                    // Older versions stay: after a kill a power cut may still bring one back.
+                    versions.truncate(place + 1);
+                    newest = newest.max(versions[place].seq);
+                }
                 _ => {
                     let found = row.map_or("nothing".to_owned(), |r| shown(&r.value));
                     return Err(format!("key {} shows {found}: {versions:?}", shown(key)));
                 }
             }
         }
+        self.writes = vec![Write { first: newest, last: newest }];
+        self.durable = self.durable.min(newest);
+        self.flushed = self.flushed.min(newest);
         match shown_rows.next() {
             Some(row) => Err(format!("key {} was never written", shown(&row.key))),
             None => Ok(()),
