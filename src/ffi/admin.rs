@@ -1,1 +1,174 @@
-//! (room to be filled)
+//! Maintenance: flush, compact, numbers and texts.
+#![allow(unsafe_code, reason = "exported names, and pointers of C callers")]
+
+use crate::db::stats::{LevelSnapshot, StatsSnapshot};
+use crate::env::api::Fs;
+use crate::error::Result;
+use crate::ffi::arguments::{
+    c_text, check_flags, check_reserved, optional_key, output, output_struct, read_struct,
+    write_text,
+};
+use crate::ffi::boundary::{calling_back, db_call, db_call_detailed};
+
+use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK};
+use crate::ffi::structs::{
+    esker_db, esker_error, esker_job, esker_level_stats, esker_slice, esker_stats, zeroed,
+};
+use crate::ffi::values::esker_compact_flags::*;
+use crate::sync::Ordering;
+use std::ffi::{CStr, c_char};
+
+/// Least time between two calls of a progress callback.
+const PROGRESS_MICROS: u64 = 100_000;
+
+/// Writes every memtable to tables and returns when these are durable. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_flush(db: *mut esker_db, err: *mut esker_error) -> esker_status {
+    // SAFETY: `err` is NULL or a struct of the size it names, as the header asks.
+    unsafe {
+        db_call_detailed(db, err, |handle| {
+            handle.db.flush()?;
+            Ok(ESKER_OK)
+        })
+    }
+}
+
+/// Flushes, then merges the tables of a key range down to one sorted run and returns when done. `lo` and
+/// `hi` may be NULL (open ends); `hi` is outside unless ESKER_COMPACT_UPPER_INCLUSIVE. `job` may be NULL.
+/// Reads and writes go on. CANCELLED through `job` leaves a sound, partly merged tree. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_compact(
+    db: *mut esker_db,
+    lo: *const esker_slice,
+    hi: *const esker_slice,
+    flags: u32,
+    job: *const esker_job,
+    err: *mut esker_error,
+) -> esker_status {
+    // SAFETY: the pointers are NULL or as the header asks.
+    unsafe {
+        db_call_detailed(db, err, |handle| {
+            let known = ESKER_COMPACT_FORCE as u32 | ESKER_COMPACT_UPPER_INCLUSIVE as u32;
+            check_flags(flags, known, "flags of esker_compact()")?;
+            let job = read_struct(job)?;
+            check_reserved(job.flags, "esker_job.flags")?;
+            let (lo, hi) = (bound(lo, "lo")?, bound(hi, "hi")?);
+            let force = flags & ESKER_COMPACT_FORCE as u32 != 0;
+            // Tables are merged whole and one that begins with `hi` may be among them, so it makes no
+            // difference to the engine whether `hi` itself is inside.
+            let mut progress = Progress { job, told: None };
+            handle.db.compact(lo, hi, force, &mut |phase, done, total| {
+                progress.tell(phase, done, total)
+            })?;
+            Ok(ESKER_OK)
+        })
+    }
+}
+
+/// # Safety
+/// `slice` is NULL or readable, and its bytes are for its size.
+unsafe fn bound<'a>(slice: *const esker_slice, what: &str) -> Result<Option<&'a [u8]>> {
+    if slice.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL; the rest is the caller's promise.
+    unsafe { optional_key(slice.read_unaligned(), what) }
+}
+
+/// Tells the caller's callback, not more often than it wants to know.
+struct Progress {
+    job: esker_job,
+    told: Option<u64>,
+}
+
+impl Progress {
+    /// Whether to go on.
+    fn tell(&mut self, phase: &str, done: u64, total: u64) -> bool {
+        let Some(callback) = self.job.progress else {
+            return true;
+        };
+        let now = Fs::Real.now_micros();
+        if self.told.is_some_and(|told| now.saturating_sub(told) < PROGRESS_MICROS) {
+            return true;
+        }
+        self.told = Some(now);
+        let phase = phase_text(phase);
+        // SAFETY: a function of the caller that returns normally, as the header asks.
+        calling_back(|| unsafe { callback(self.job.ctx, phase.as_ptr(), done, total) }) == 0
+    }
+}
+
+/// The static C text of a phase of the engine.
+fn phase_text(phase: &str) -> &'static CStr {
+    match phase {
+        "flush" => c"flush",
+        _ => c"compact",
+    }
+}
+
+/// Fills the numbers of a database. Costs microseconds, takes no lock that writers need. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_db_stats(
+    db: *mut esker_db,
+    stats: *mut esker_stats,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: `stats` is NULL or a struct of the size it names, as the header asks.
+        let out = unsafe { output_struct(stats, "stats")? };
+        let live_pins = handle.pins.load(Ordering::Relaxed);
+        out.set(stats_struct(&handle.db.stats(), live_pins));
+        Ok(ESKER_OK)
+    })
+}
+
+/// Builds a C struct from fields of the same names.
+macro_rules! same_fields {
+    ($to:ident, $from:expr, { $($field:ident),* $(,)? }, { $($more:tt)* }) => {
+        $to { $($field: $from.$field,)* $($more)* }
+    };
+}
+
+fn stats_struct(from: &StatsSnapshot, live_pins: u64) -> esker_stats {
+    same_fields!(esker_stats, from, {
+        levels, puts, deletes, gets, gets_found, iterators, user_bytes_written, wal_bytes, wal_syncs,
+        flushes, flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written, stalls,
+        stall_us, cache_hits, cache_misses, cache_bytes, memtable_bytes, memtables_immutable,
+        index_filter_bytes, table_bytes, wal_live_bytes, compaction_debt_bytes, entries_estimate,
+        latest_seq, durable_seq, snapshots, oldest_snapshot_seq, oldest_snapshot_age_us,
+        live_iterators, recovered_records, recovered_dropped_bytes, errors,
+    }, { struct_size: 0, live_pins, level: from.level.map(level_struct) })
+}
+
+fn level_struct(from: LevelSnapshot) -> esker_level_stats {
+    same_fields!(esker_level_stats, from, {
+        tables, bytes, entries, tombstones, compactions, read_bytes, written_bytes,
+    }, { ..zeroed() })
+}
+
+/// Writes a named text: "levels", "tables", "options", "stats", "memtables", "version". `name` and the text
+/// end in NUL; `*need` is the length without it, TOO_SMALL when it was cut. buf may be NULL when cap is 0.
+/// NOT_FOUND for an unknown name. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_property(
+    db: *mut esker_db,
+    name: *const c_char,
+    buf: *mut c_char,
+    cap: usize,
+    need: *mut usize,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: the pointers are NULL or as the header asks.
+        unsafe {
+            output(need, "need")?;
+            let name = std::str::from_utf8(c_text(name, "name")?).unwrap_or("");
+            match handle.db.property(name) {
+                Some(text) => write_text(&text, buf, cap, need),
+                None => Ok(ESKER_NOT_FOUND),
+            }
+        }
+    })
+}

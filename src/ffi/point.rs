@@ -1,1 +1,218 @@
-//! (room to be filled)
+//! One key at a time: put, delete, get, pins, exists.
+//!
+//! Invariants
+//! 1. A put or delete allocates nothing once its thread's buffer is warm.
+#![allow(unsafe_code, reason = "exported names, and pointers of C callers")]
+
+use crate::batch::encode_one;
+use crate::db::read::PinnedValue;
+use crate::error::{Area, Error, Result};
+use crate::ffi::arguments::{invalid, key_bytes, optional_output, output, value_bytes};
+use crate::ffi::boundary::{Answer, db_call, plain};
+use crate::ffi::handles::{DbHandle, PinHandle, claim};
+use crate::ffi::params::{point_read, write_params};
+use crate::ffi::registry;
+use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK, ESKER_TOO_SMALL};
+use crate::ffi::structs::{esker_db, esker_pin, esker_read_opts, esker_write_opts, zeroed};
+use crate::key::EntryKind;
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr;
+
+/// Bytes around key and value in a batch of one operation, generously.
+const ENCODING_BYTES_MAX: usize = 64;
+/// Largest buffer a thread keeps between calls.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Encodes one operation and writes it. The buffer is taken out of the thread's cell meanwhile, so a call
+/// from a callback or a panic finds an empty one.
+fn write_one(
+    handle: &DbHandle,
+    options: *const esker_write_opts,
+    kind: EntryKind,
+    key: &[u8],
+    value: &[u8],
+) -> Answer {
+    // SAFETY: `options` is NULL or a struct of the size it names, as the header asks.
+    let params = unsafe { write_params(options)? };
+    // A thread that is past its thread-locals gets a buffer for this call only.
+    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+    buffer.clear();
+    let room = key.len() + value.len() + ENCODING_BYTES_MAX;
+    buffer.try_reserve(room).map_err(|_| Error::no_memory(Area::Batch, room))?;
+    encode_one(&mut buffer, kind, handle.db.keyspace(), key, value);
+    let written = handle.db.write(&buffer, &params);
+    if buffer.capacity() <= KEPT_BYTES_MAX {
+        BUFFER.try_with(|kept| kept.set(buffer)).unwrap_or(());
+    }
+    written.map(|_| ESKER_OK)
+}
+
+/// Stores a value under a key, replacing an older one. `options` NULL = defaults. Returned OK, the write is
+/// visible to every later read and survives what its durability says. On an error it is not visible; after
+/// IO or NOSPACE it may yet be found after a crash. Also returns LIMIT, POISONED, TIMEOUT. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_put(
+    db: *mut esker_db,
+    options: *const esker_write_opts,
+    key: *const c_void,
+    klen: usize,
+    value: *const c_void,
+    vlen: usize,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: the pointers are readable for their lengths, as the header asks.
+        let (key, value) = unsafe { (key_bytes(key, klen)?, value_bytes(value, vlen)?) };
+        write_one(handle, options, EntryKind::Put, key, value)
+    })
+}
+
+/// Deletes a key; an absent key is OK. Otherwise as esker_put(). [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_delete(
+    db: *mut esker_db,
+    options: *const esker_write_opts,
+    key: *const c_void,
+    klen: usize,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: the pointer is readable for its length, as the header asks.
+        let key = unsafe { key_bytes(key, klen)? };
+        write_one(handle, options, EntryKind::Delete, key, &[])
+    })
+}
+
+/// Finds the value of a key.
+///
+/// # Safety
+/// The pointers are NULL or as the header asks.
+unsafe fn find(
+    handle: &DbHandle,
+    options: *const esker_read_opts,
+    key: *const c_void,
+    klen: usize,
+) -> Result<Option<PinnedValue>> {
+    // SAFETY: the caller's promise.
+    let (mut call, key) = unsafe { (point_read(handle, options)?, key_bytes(key, klen)?) };
+    call.params.filter_only = false;
+    call.params.keys_only = false;
+    handle.db.get(&call.params, key)
+}
+
+/// Copies the value of a key into `buf`. `*vlen` (required) is always the value's size, 0 when absent.
+/// TOO_SMALL when cap is less: nothing was copied. NOT_FOUND when absent. buf may be NULL when cap is 0.
+/// Also returns LIMIT (key), TIMEOUT. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_get(
+    db: *mut esker_db,
+    options: *const esker_read_opts,
+    key: *const c_void,
+    klen: usize,
+    buf: *mut c_void,
+    cap: usize,
+    vlen: *mut usize,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: `vlen` is NULL or writable, as the header asks.
+        let vlen = unsafe { output(vlen, "vlen")? };
+        if buf.is_null() && cap != 0 {
+            return Err(invalid(format!("buf is NULL and cap is {cap}")));
+        }
+        // SAFETY: the pointers are NULL or as the header asks.
+        let Some(value) = (unsafe { find(handle, options, key, klen)? }) else {
+            return Ok(ESKER_NOT_FOUND);
+        };
+        vlen.set(value.len());
+        if value.len() > cap {
+            return Ok(ESKER_TOO_SMALL);
+        }
+        if !value.is_empty() {
+            // SAFETY: `buf` is not NULL and writable for `cap` bytes, as the header asks; the value fits.
+            unsafe { ptr::copy_nonoverlapping(value.as_ptr(), buf.cast(), value.len()) };
+        }
+        Ok(ESKER_OK)
+    })
+}
+
+/// Lends the value of a key without copying it. `*pin` is only written, never read, so an earlier pin in it
+/// must have been given back. Valid until esker_unpin(), also after esker_close(). Holds memory: give it
+/// back soon. NOT_FOUND leaves the pin all zero. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_get_pin(
+    db: *mut esker_db,
+    options: *const esker_read_opts,
+    key: *const c_void,
+    klen: usize,
+    pin: *mut esker_pin,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: `pin` is NULL or writable, as the header asks.
+        let out = unsafe { output(pin, "pin")? };
+        // SAFETY: the pointers are NULL or as the header asks.
+        let Some(value) = (unsafe { find(handle, options, key, klen)? }) else {
+            return Ok(ESKER_NOT_FOUND);
+        };
+        let place = registry::reserve()?;
+        let pinned = Box::new(PinHandle::new(value, &handle.pins));
+        let (data, size) = (pinned.value.as_ptr().cast(), pinned.value.len());
+        let handle = place.publish(pinned) as u64;
+        out.set(esker_pin { data, size, opaque: [handle, 0, 0, 0] });
+        Ok(ESKER_OK)
+    })
+}
+
+/// Gives a pin back and zeroes it. NULL and an all-zero pin are OK. A second unpin through a copy is
+/// MISUSE. [any-thread]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn esker_unpin(pin: *mut esker_pin) -> esker_status {
+    plain(|| {
+        if pin.is_null() {
+            return Ok(ESKER_OK);
+        }
+        // SAFETY: not NULL; readable and writable, as the header asks.
+        let given = unsafe { pin.read_unaligned() };
+        if given.data.is_null() && given.size == 0 && given.opaque == [0; 4] {
+            return Ok(ESKER_OK);
+        }
+        let handle: *const c_void = ptr::without_provenance(given.opaque[0] as usize);
+        let pinned = claim::<PinHandle, _>(handle, "the pin")?;
+        drop(pinned.remove());
+        // SAFETY: as above.
+        unsafe { pin.write_unaligned(zeroed()) };
+        Ok(ESKER_OK)
+    })
+}
+
+/// Says whether a key is present: OK or NOT_FOUND. `vlen` may be NULL, else gets the value's size. With
+/// ESKER_READ_FILTER_ONLY no block is read, OK means "perhaps" and *vlen is 0. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_exists(
+    db: *mut esker_db,
+    options: *const esker_read_opts,
+    key: *const c_void,
+    klen: usize,
+    vlen: *mut usize,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: the pointers are NULL or as the header asks.
+        let (vlen, mut call, key) =
+            unsafe { (optional_output(vlen), point_read(handle, options)?, key_bytes(key, klen)?) };
+        call.params.keys_only = true;
+        let Some(value) = handle.db.get(&call.params, key)? else {
+            return Ok(ESKER_NOT_FOUND);
+        };
+        if let Some(vlen) = vlen.filter(|_| !call.params.filter_only) {
+            vlen.set(value.len());
+        }
+        Ok(ESKER_OK)
+    })
+}

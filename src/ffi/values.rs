@@ -1,0 +1,202 @@
+//! Values of flags and modes, as C sees them. Functions take plain integers and check them.
+//!
+//! Invariants
+//! 1. Numbers are frozen; a test in C compares them.
+#![allow(non_camel_case_types, reason = "names of the C header")]
+#![allow(dead_code, reason = "C programs use what this crate does not")]
+
+/// Flags of esker_open().
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_open_flags {
+    /// Create the database when there is none (an empty or absent directory, or one without esker
+    /// files).
+    ESKER_OPEN_CREATE = 1,
+    /// With CREATE: fail with PRESENT when there is one.
+    ESKER_OPEN_EXCLUSIVE = 2,
+}
+
+/// Flags of esker_close().
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_close_flags {
+    /// Close although there are live children: their next call answers CLOSED. Pins stay readable until
+    /// unpinned, the row an iterator showed last until the iterator is freed.
+    ESKER_CLOSE_DETACH = 1,
+}
+
+/// What a returned write survives. Each level includes the ones above it.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_durability {
+    /// The database's `durability` option (BUFFERED unless set).
+    ESKER_DURABILITY_DEFAULT = 0,
+    /// Nothing: not logged; kept once flushed.
+    ESKER_DURABILITY_UNLOGGED = 1,
+    /// A kill of the process.
+    ESKER_DURABILITY_BUFFERED = 2,
+    /// A power cut; the flush may be shared with other writers. In this release the same as SYNC.
+    ESKER_DURABILITY_GROUP = 3,
+    /// A power cut; flushed at once.
+    ESKER_DURABILITY_SYNC = 4,
+}
+
+/// Flags of esker_read_opts.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_read_flags {
+    /// `lower` itself is outside the range.
+    ESKER_READ_LOWER_EXCLUSIVE = 1,
+    /// `upper` itself is inside the range.
+    ESKER_READ_UPPER_INCLUSIVE = 2,
+    /// Blocks read for this call do not enter the cache.
+    ESKER_READ_NO_FILL_CACHE = 8,
+    /// Iterators only: value pointers are NULL, lengths are still right. No effect on other calls.
+    ESKER_READ_KEYS_ONLY = 16,
+    /// esker_exists() only: ask memtables and filters, read no block; OK then means "perhaps". No effect
+    /// on other calls.
+    ESKER_READ_FILTER_ONLY = 32,
+}
+
+/// Flags of esker_write_opts.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_write_flags {
+    /// Return TIMEOUT at once where the write would have to wait for background work.
+    ESKER_WRITE_NO_STALL = 1,
+}
+
+/// Where esker_iter_seek() goes.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_seek {
+    /// First key >= the given one.
+    ESKER_SEEK_GE = 0,
+    /// First key > the given one.
+    ESKER_SEEK_GT = 1,
+    /// Last key <= the given one.
+    ESKER_SEEK_LE = 2,
+    /// Last key < the given one.
+    ESKER_SEEK_LT = 3,
+    /// Exactly the given key.
+    ESKER_SEEK_EQ = 4,
+}
+
+/// Kind of one operation in a batch; also its byte in the batch encoding, where 0 is illegal.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_op {
+    /// Put.
+    ESKER_OP_PUT = 1,
+    /// Delete.
+    ESKER_OP_DELETE = 2,
+}
+
+/// Type of an option's value.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_option_type {
+    /// Unsigned integer; texts may carry KiB, MiB, GiB (1024-fold) or k, M, G (1000-fold); booleans are
+    /// 0 and 1.
+    ESKER_OPTION_U64 = 0,
+    /// Text, one of `choices` where that is set.
+    ESKER_OPTION_TEXT = 1,
+}
+
+/// Which part of the database an error is about.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_area {
+    ESKER_AREA_NONE = 0,
+    ESKER_AREA_ARGUMENT = 1,
+    ESKER_AREA_OPTION = 2,
+    ESKER_AREA_DIRECTORY = 3,
+    ESKER_AREA_LOCK = 4,
+    ESKER_AREA_WAL = 5,
+    ESKER_AREA_MANIFEST = 6,
+    ESKER_AREA_TABLE = 7,
+    ESKER_AREA_BATCH = 8,
+    ESKER_AREA_CALLBACK = 9,
+    ESKER_AREA_ENGINE = 10,
+}
+
+/// Flags of esker_error.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_error_flags {
+    /// The same call may succeed later without intervention.
+    ESKER_ERROR_RETRYABLE = 1,
+    /// The database refuses writes from here on, until it is opened again.
+    ESKER_ERROR_DB_POISONED = 2,
+    /// Acknowledged data may be unreadable.
+    ESKER_ERROR_DATA_AT_RISK = 4,
+    /// The calling program broke a rule of this header.
+    ESKER_ERROR_CALLER_BUG = 8,
+}
+
+/// Flags of esker_row.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_row_flags {
+    /// The row holds an entry. Clear at the end of the range, after an error, and before the first move.
+    ESKER_ROW_VALID = 1,
+}
+
+/// Flags of esker_compact().
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_compact_flags {
+    /// Rewrite also tables that need not be merged (drops every droppable version, applies changed table
+    /// options).
+    ESKER_COMPACT_FORCE = 1,
+    /// `hi` itself is inside the range.
+    ESKER_COMPACT_UPPER_INCLUSIVE = 2,
+}
+
+/// Ids of options. Frozen; names, units, defaults and limits are reported by esker_option_at(). Defaults
+/// in brackets.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_option {
+    /// u64 `file_mode` [0600]: mode of new files before the umask, 0600 to 0777, octal in texts;
+    /// directories get the matching x bits.
+    ESKER_OPT_FILE_MODE = 5,
+    /// u64 `durability` [2]: what ESKER_DURABILITY_DEFAULT means; 1 to 4.
+    ESKER_OPT_DURABILITY = 10,
+    /// u64 `write_buffer` [64 MiB]: bytes of one memtable; 64 B to 4 GiB.
+    ESKER_OPT_WRITE_BUFFER = 20,
+    /// u64 `write_buffer_entries` [0 = no limit]: entries of one memtable.
+    ESKER_OPT_WRITE_BUFFER_ENTRIES = 21,
+    /// u64 `immutable_max` [3]: full memtables waiting for a flush before writers stop; 1 to 16.
+    ESKER_OPT_IMMUTABLE_MAX = 22,
+    /// u64 `block_size` [4096]: target bytes of a data block; 256 B to 4 MiB.
+    ESKER_OPT_BLOCK_SIZE = 30,
+    /// u64 `block_entries` [0 = no limit]: entries of a data block; up to 65,535.
+    ESKER_OPT_BLOCK_ENTRIES = 31,
+    /// u64 `table_size` [64 MiB]: target bytes of a table; 256 B to 4 GiB.
+    ESKER_OPT_TABLE_SIZE = 32,
+    /// text `filter` [blocked]: none, blocked.
+    ESKER_OPT_FILTER = 34,
+    /// text `filter_bits` ["14,10"]: bits per key, 0 to 64, level 0 first; the last number also holds
+    /// for all deeper levels; 0 = no filter there.
+    ESKER_OPT_FILTER_BITS = 35,
+    /// u64 `cache_bytes` [128 MiB]: bytes of blocks kept in memory.
+    ESKER_OPT_CACHE_BYTES = 40,
+    /// u64 `open_tables_max` [1000]: table files held open.
+    ESKER_OPT_OPEN_TABLES_MAX = 41,
+    /// u64 `l0_trigger` [4]: tables in level 0 that start a compaction.
+    ESKER_OPT_L0_TRIGGER = 50,
+    /// u64 `l0_stop` [36]: tables in level 0 that stop writers; not below l0_trigger.
+    ESKER_OPT_L0_STOP = 51,
+    /// u64 `level_bytes` [256 MiB]: target bytes of the first sorted level.
+    ESKER_OPT_LEVEL_BYTES = 52,
+    /// u64 `level_ratio` [10]: growth of the target from level to level; 2 to 100.
+    ESKER_OPT_LEVEL_RATIO = 53,
+    /// u64 `levels` [7]: number of levels; 2 to 8.
+    ESKER_OPT_LEVELS = 54,
+    /// u64 `compaction_auto` [1]: 0 compacts only in esker_compact().
+    ESKER_OPT_COMPACTION_AUTO = 58,
+    /// u64 `deterministic` [0]: 1 runs all background work inside the calling thread; the same
+    /// operations then give the same files.
+    ESKER_OPT_DETERMINISTIC = 62,
+}
