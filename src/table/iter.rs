@@ -20,6 +20,13 @@ pub struct TableIter {
     block: BlockIter,
 }
 
+impl TableReader {
+    /// A cursor over the table, which it keeps open.
+    pub fn iter(reader: Arc<TableReader>, access: Access) -> TableIter {
+        TableIter::new(reader, access)
+    }
+}
+
 impl TableIter {
     pub fn new(reader: Arc<TableReader>, access: Access) -> TableIter {
         TableIter { reader, access, at: None, block: BlockIter::default() }

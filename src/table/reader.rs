@@ -22,7 +22,6 @@ use crate::sync::Arc;
 use crate::table::cache::BlockCache;
 use crate::table::format::{FOOTER_LEN, Footer, SectionHandle, salt_of};
 use crate::table::index::Index;
-use crate::table::iter::TableIter;
 use crate::table::meta::TableMeta;
 use crate::table::properties::TableProperties;
 use crate::types::FileNum;
@@ -145,11 +144,6 @@ impl TableReader {
             }
         }
         Ok(None)
-    }
-
-    /// A cursor over the table.
-    pub fn iter(reader: Arc<TableReader>, access: Access) -> TableIter {
-        TableIter::new(reader, access)
     }
 
     /// Memory that an open table holds besides cached blocks.
