@@ -186,10 +186,6 @@ impl WriteBatch {
         u32_at(&self.bytes, COUNT_AT).unwrap_or(0)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.count() == 0
-    }
-
     /// The encoding, header included.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -357,7 +353,7 @@ mod tests {
         batch.append_self().expect("fits");
         assert_eq!(check(batch.as_bytes(), 301).expect("valid"), 8);
         batch.clear();
-        assert!(batch.is_empty());
+        assert_eq!(batch.count(), 0);
         assert_eq!(check(batch.as_bytes(), 1).expect("valid"), 0);
     }
 

@@ -15,7 +15,6 @@ pub enum ErrorKind {
     Invalid,
     Misuse,
     Limit,
-    Unsupported,
     AbiMismatch,
     Io,
     NoSpace,
@@ -34,13 +33,11 @@ pub enum ErrorKind {
     Forked,
     Poisoned,
     Panic,
-    Callback,
 }
 
 /// Which part of the database an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    None,
     Argument,
     Option,
     Directory,
@@ -127,11 +124,6 @@ impl Error {
 
     pub fn with_value(mut self, value: u64) -> Error {
         self.0.value = value;
-        self
-    }
-
-    pub fn with_area(mut self, area: Area) -> Error {
-        self.0.area = area;
         self
     }
 

@@ -4,8 +4,8 @@
 //! them in one place. A test refuses `std::sync` and `parking_lot` anywhere else.
 
 pub use arc_swap::{ArcSwap, ArcSwapOption};
-pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+pub use parking_lot::{Condvar, Mutex, MutexGuard};
 pub use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering,
 };
 pub use std::sync::{Arc, OnceLock, Weak};

@@ -58,6 +58,7 @@ impl BlockIter {
     }
 
     /// Goes to the last entry before `(key, tag)`.
+    #[cfg(any(test, feature = "internals"))]
     pub fn seek_before(&mut self, key: &[u8], tag: Tag) {
         let at = self.block.as_ref().and_then(|block| block.lower_bound(key, tag).checked_sub(1));
         self.go(at);

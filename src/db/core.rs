@@ -17,6 +17,7 @@ use crate::db::read_state::StateCell;
 use crate::db::snapshot::SnapshotList;
 use crate::db::stats::Stats;
 use crate::env::api::{Dir, DirLock, Fs};
+use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::job::JobContext;
 use crate::options::Options;
@@ -24,11 +25,10 @@ use crate::retire::RetireList;
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
 use crate::table::cache::BlockCache;
 use crate::table::handle::TableCache;
-use crate::types::{DbId, FileNum, KeyspaceId, SeqNo};
+use crate::types::{DbId, KeyspaceId, SeqNo};
 use crate::version::set::{FileNumbers, VersionSet};
 use crate::wal::sync::LogSync;
 use crate::wal::writer::LogWriter;
-use std::collections::BTreeSet;
 use std::thread::JoinHandle;
 
 /// What only the leader of a write group (or a freeze) touches.
@@ -99,10 +99,9 @@ pub struct DbCore {
     pub closed: AtomicBool,
     pub children: AtomicUsize,
     pub iterators: AtomicUsize,
-    /// Log files that exist in the directory.
-    pub log_files: Mutex<BTreeSet<FileNum>>,
-    /// Leftover tables found at open; removed once this process has a manifest of its own.
-    pub orphans: Mutex<Vec<FileNum>>,
+    /// Files that no manifest names, found at open or left by a failure; removed once this process has a
+    /// manifest of its own.
+    pub orphans: Mutex<Vec<FileKind>>,
     pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 

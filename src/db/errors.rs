@@ -88,7 +88,7 @@ mod tests {
     fn ring_keeps_the_newest_and_numbers_rise() {
         let ring = ErrorRing::default();
         for i in 1..=70u64 {
-            assert_eq!(ring.record(&Error::invalid(Area::None, "x")), i);
+            assert_eq!(ring.record(&Error::invalid(Area::Engine, "x")), i);
         }
         let (entries, newest) = ring.since(0);
         assert_eq!((entries.len(), newest), (KEPT, 70));

@@ -18,6 +18,7 @@ use crate::iter::merge::MergingIter;
 use crate::key::{EntryKind, TAG_MAX, Tag, prefix_end, seek_tag, tag_kind, tag_seq};
 use crate::memtable::table::MemIter;
 use crate::sync::{Arc, Ordering};
+use crate::table::handle::TableHandle;
 use crate::table::iter::TableIter;
 use crate::table::level_iter::LevelIter;
 use crate::table::reader::Access;
@@ -196,13 +197,12 @@ impl DbIter {
             }
         }
         for level in 1..state.version.levels() {
-            let tables: Vec<_> = state
-                .version
-                .level(level)
-                .iter()
-                .filter(|t| inside(&t.meta.smallest, &t.meta.largest))
-                .cloned()
-                .collect();
+            let tables = state.version.level_shared(level);
+            let overlapping = tables.iter().filter(|t| inside(&t.meta.smallest, &t.meta.largest));
+            let tables: Arc<[Arc<TableHandle>]> = match overlapping.clone().count() {
+                all if all == tables.len() => tables,
+                _ => overlapping.cloned().collect(),
+            };
             if !tables.is_empty() {
                 sources.push(Source::Level(LevelIter::new(tables, core.tables.clone(), access)));
             }
@@ -259,6 +259,7 @@ impl DbIter {
     }
 
     /// The error that the cursor stands in.
+    #[cfg(any(test, feature = "internals"))]
     pub fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }

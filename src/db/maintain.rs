@@ -89,7 +89,7 @@ impl DbCore {
                 let message = "the database is being closed";
                 return Error::new(ErrorKind::Cancelled, Area::Engine, message);
             }
-            error.context("compacting")
+            error.context(&format!("compacting ({:?})", plan.reason))
         })?;
         self.count_compaction(plan.output_level, &outcome);
         self.install(outcome.edit, &[])?;
@@ -117,6 +117,9 @@ impl DbCore {
         self.stats.compactions.add(1);
         self.stats.compaction_bytes_read.add(outcome.bytes_read);
         self.stats.compaction_bytes_written.add(outcome.bytes_written);
+        self.stats.compaction_entries_read.add(outcome.entries_in);
+        self.stats.compaction_entries_kept.add(outcome.entries_out);
+        self.stats.compaction_entries_dropped.add(outcome.entries_dropped);
         if let Some(counters) = self.stats.levels.get(usize::from(level)) {
             counters.compactions.add(1);
             counters.read_bytes.add(outcome.bytes_read);

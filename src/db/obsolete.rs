@@ -32,21 +32,19 @@ impl DbCore {
             load.tables.extend(more.tables);
             load.closed |= more.closed;
         }
-        let (changed, logs) = {
+        let mut doomed: Vec<FileKind> = load.tables.into_iter().map(FileKind::Table).collect();
+        let (sound, logs) = {
             let set = self.manifest.lock();
-            let known = self.log_files.lock();
-            let gone = known.iter().copied().filter(|log| set.is_obsolete_log(*log)).collect();
-            let logs: Vec<FileNum> = gone;
-            (set.changed(), logs)
+            (set.changed() && set.failed().is_none(), set.obsolete_logs())
         };
-        if changed {
-            load.tables.append(&mut self.orphans.lock());
+        if sound {
+            doomed.append(&mut self.orphans.lock());
             self.remove_logs(&logs);
         }
-        for table in load.tables {
-            if let Err(error) = self.dir.unlink(&FileKind::Table(table).name()) {
+        for kind in doomed {
+            if let Err(error) = self.dir.unlink(&kind.name()) {
                 self.errors.record(&error);
-                self.orphans.lock().push(table);
+                self.orphans.lock().push(kind);
             }
         }
         load.closed
@@ -69,7 +67,6 @@ impl DbCore {
             return;
         }
         for log in gone {
-            self.log_files.lock().remove(&log);
             self.manifest.lock().void_gone(log);
         }
     }

@@ -19,7 +19,7 @@ use crate::db::read_state::StateCell;
 use crate::db::snapshot::SnapshotList;
 use crate::db::stats::Stats;
 use crate::env::api::{Dir, DirLock, Fs};
-use crate::env::call::{ENOENT, FileType};
+use crate::env::call::ENOENT;
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::job::JobContext;
@@ -134,7 +134,7 @@ struct Opened {
     visible: SeqNo,
     flushed: SeqNo,
     recovered: Recovered,
-    orphans: Vec<FileNum>,
+    orphans: Vec<FileKind>,
 }
 
 /// Opens the database in `path`, creating it where `flags` allow.
@@ -226,20 +226,22 @@ fn recover_in(
     };
     let state = &loaded.state;
     check_keyspaces(state, dir)?;
-    check_tables(state, dir)?;
     let flushed = state.keyspaces.get(&DEFAULT_KEYSPACE).map_or(0, |k| k.flushed);
     let facts = log_facts(state, listing);
-    let recovered = recover::decide(dir, &facts)?;
+    let mut recovered = recover::decide(dir, &facts)?;
     let visible = recovered.last_seq.max(state.last_seq);
     let max_seq = recovered.max_seq.max(visible);
-    let live: Vec<FileNum> = live_tables(state);
-    let orphans = listing.tables().filter(|t| !live.contains(t)).collect();
     let highest = FileNum(listing.highest().0.max(state.next_file.saturating_sub(1)));
+    recovered.dropped_bytes += loaded.dropped_bytes;
     let (active, frozen) = replay(dir, options, &facts, &recovered, flushed, retire)?;
     let levels = options.levels as usize;
     let mut set = VersionSet::recover(fs.clone(), dir.clone(), loaded, levels, retire.clone())?;
     let counted: Vec<FileNum> = recovered.counted.iter().map(|tail| tail.number).collect();
     set.set_recovery(&counted, &recovered.dropped, highest, max_seq);
+    let live = set.live_tables();
+    let tables = listing.tables().filter(|t| !live.contains(t)).map(FileKind::Table);
+    let logs = recovered.leftovers.iter().copied().map(FileKind::Log);
+    let orphans = tables.chain(logs).collect();
     let log = LogWriter::new(dir.clone(), recovered.counted.clone());
     let writer = Writer { log, next_seq: max_seq + 1 };
     Ok(Opened { set, writer, active, frozen, visible, flushed, recovered, orphans })
@@ -274,28 +276,6 @@ fn check_keyspaces(state: &ManifestState, dir: &Dir) -> Result<()> {
     Ok(())
 }
 
-fn live_tables(state: &ManifestState) -> Vec<FileNum> {
-    state.keyspaces.values().flat_map(|k| k.tables.values().map(|meta| meta.file)).collect()
-}
-
-/// Every table is there, a regular file of its size. Contents are checked when first touched.
-fn check_tables(state: &ManifestState, dir: &Dir) -> Result<()> {
-    for meta in state.keyspaces.values().flat_map(|k| k.tables.values()) {
-        let name = FileKind::Table(meta.file).name();
-        let problem = match dir.stat(&name)? {
-            None => "is missing".to_owned(),
-            Some(stat) if stat.kind != FileType::Regular => "is not a regular file".to_owned(),
-            Some(stat) if stat.size != meta.size => {
-                format!("has {} bytes, the manifest says {}", stat.size, meta.size)
-            }
-            Some(_) => continue,
-        };
-        let message = format!("table {}/{name} {problem}", dir.path());
-        return Err(Error::corrupt(Area::Table, meta.file.0, 0, message));
-    }
-    Ok(())
-}
-
 fn log_facts(state: &ManifestState, listing: &Listing) -> LogFacts {
     let floor = state.log_floor;
     let counts = |log: &FileNum| *log >= floor && !state.voided.contains(log);
@@ -306,7 +286,7 @@ fn log_facts(state: &ManifestState, listing: &Listing) -> LogFacts {
         close: state.close,
         unlisted: listing.logs().filter(|n| counts(n) && !state.logs.contains_key(n)).collect(),
         flushed: state.keyspaces.iter().map(|(id, k)| (*id, k.flushed)).collect(),
-        keyspaces: 1,
+        keyspaces: state.next_keyspace(),
     }
 }
 
@@ -360,9 +340,6 @@ fn assemble(
     let numbers = set.numbers();
     let version = set.version(DEFAULT_KEYSPACE);
     let db_id = set.state().db_id;
-    let log_files = set.state().logs.keys().copied();
-    let log_files = log_files.chain(recovered.dropped.iter().copied());
-    let log_files = log_files.chain(recovered.leftovers.iter().copied()).collect();
     // Every log of this process gets a number above all that exist, so this is a floor for nothing yet.
     let current_log = numbers.peek();
     let stats = Stats::default();
@@ -403,7 +380,6 @@ fn assemble(
         closed: AtomicBool::new(false),
         children: AtomicUsize::new(0),
         iterators: AtomicUsize::new(0),
-        log_files: Mutex::new(log_files),
         orphans: Mutex::new(orphans),
         threads: Mutex::new(Vec::new()),
         dir,

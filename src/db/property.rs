@@ -79,7 +79,7 @@ impl DbCore {
             "levels" => Some(self.levels_text()),
             "tables" => Some(self.tables_text()),
             "options" => Some(self.options_text()),
-            "stats" => Some(format!("{:#?}\n", self.snapshot_of_stats())),
+            "stats" => Some(self.stats_text()),
             "memtables" => Some(self.memtables_text()),
             _ => None,
         }
@@ -124,13 +124,32 @@ impl DbCore {
         text
     }
 
+    fn stats_text(&self) -> String {
+        let mut text = format!("{:#?}\n", self.snapshot_of_stats());
+        let stats = &self.stats;
+        let (probes, rejects) = self.blocks.filter_stats();
+        let manifest = self.manifest.lock().manifest_number().map_or(0, |number| number.0);
+        for (name, value) in [
+            ("compaction_entries_read", stats.compaction_entries_read.get()),
+            ("compaction_entries_kept", stats.compaction_entries_kept.get()),
+            ("compaction_entries_dropped", stats.compaction_entries_dropped.get()),
+            ("filter_probes", probes),
+            ("filter_rejects", rejects),
+            ("open_tables", self.tables.open_tables() as u64),
+            ("manifest", manifest),
+        ] {
+            put_line(&mut text, format_args!("{name}: {value}"));
+        }
+        text
+    }
+
     fn memtables_text(&self) -> String {
         let state = self.keyspace.state.load();
-        let mut text = String::from("memtable        bytes    entries\n");
+        let mut text = String::from("memtable        bytes    entries    deletes\n");
         let named = std::iter::once(("active", &state.active));
         for (name, memtable) in named.chain(state.frozen.iter().map(|m| ("frozen", m))) {
-            let (bytes, entries) = (memtable.bytes(), memtable.len());
-            put_line(&mut text, format_args!("{name:<8} {bytes:>12} {entries:>10}"));
+            let (bytes, entries, deletes) = (memtable.bytes(), memtable.len(), memtable.deletes());
+            put_line(&mut text, format_args!("{name:<8} {bytes:>12} {entries:>10} {deletes:>10}"));
         }
         text
     }

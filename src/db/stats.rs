@@ -31,6 +31,7 @@ impl Counter {
 counters! {
     puts, deletes, gets, gets_found, iterators, user_bytes_written, wal_bytes, wal_syncs, flushes,
     flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written, stalls, stall_us,
+    compaction_entries_read, compaction_entries_kept, compaction_entries_dropped,
     recovered_records, recovered_dropped_bytes,
 }
 

@@ -18,9 +18,10 @@ use crate::memtable::table::MemTable;
 use crate::options::Durability;
 use crate::record::format::record_len;
 use crate::sync::{Arc, MutexGuard, Ordering};
-use crate::types::{FileNum, SEQ_MAX, SeqNo};
+use crate::types::{SEQ_MAX, SeqNo};
 use crate::version::edit::VersionEdit;
 use crate::wal::writer as log;
+use std::cell::Cell;
 use std::time::Instant;
 
 /// How one write is made.
@@ -260,15 +261,16 @@ impl DbCore {
     pub fn rotate_log(&self, writer: &mut Writer, need: u64) -> Result<()> {
         let usual = self.options.write_buffer.clamp(LOG_BYTES_MIN, LOG_BYTES_MAX);
         let number = self.numbers.next();
-        self.log_files.lock().insert(number);
         let prepared =
             log::prepare(&self.fs, &self.dir, number, self.db_id, usual.max(need + LOG_SLACK));
-        if prepared.is_err() {
-            self.discard_log(number);
-        }
         let added = prepared.and_then(|new| {
             let edit = VersionEdit { logs_added: vec![(number, new.salt)], ..Default::default() };
-            self.install(edit, &[]).map(|()| new)
+            let listed = self.install(edit, &[]);
+            if listed.is_err() {
+                // No record is in it: removed like any leftover, unless a crash shows it listed first.
+                self.orphans.lock().push(FileKind::Log(number));
+            }
+            listed.map(|()| new)
         });
         let begun = added.and_then(|new| {
             let last_seq = writer.next_seq - 1;
@@ -280,18 +282,6 @@ impl DbCore {
         }
         self.current_log.store(number.0, Ordering::Release);
         Ok(())
-    }
-
-    /// Removes what a failed preparation left; the manifest has never heard of it.
-    fn discard_log(&self, number: FileNum) {
-        match self.dir.unlink(&FileKind::Log(number).name()) {
-            Ok(()) => {
-                self.log_files.lock().remove(&number);
-            }
-            Err(error) => {
-                self.errors.record(&error);
-            }
-        }
     }
 
     /// Makes every logged write that returned before the call survive a power cut.
@@ -308,7 +298,8 @@ impl DbCore {
         Ok(())
     }
 
-    /// Encodes and writes one operation through a buffer this thread uses again.
+    /// Encodes and writes one operation, through a buffer that this thread uses again: a put allocates
+    /// nothing once it is warm.
     pub fn write_one(
         &self,
         params: &WriteParams,
@@ -317,19 +308,28 @@ impl DbCore {
         value: &[u8],
     ) -> Result<SeqNo> {
         batch::check_key_value(key.len(), value.len())?;
-        thread_local! {
-            static BUFFER: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
-        }
-        let mut buffer = BUFFER.take();
+        // Taken out meanwhile, so that a panic finds an empty one; a thread that is past its thread-locals
+        // gets a buffer for this call only.
+        let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+        buffer.clear();
+        let room = batch::encoded_one_len(kind, self.keyspace.id, key, value);
+        buffer.try_reserve(room).map_err(|_| Error::no_memory(Area::Batch, room))?;
         batch::encode_one(&mut buffer, kind, self.keyspace.id, key, value);
         let result = self.write(&buffer, params);
         // A huge value must not stay allocated in every thread that ever wrote one.
-        if buffer.capacity() <= 1 << 20 {
-            BUFFER.set(buffer);
+        if buffer.capacity() <= BUFFER_KEPT_MAX {
+            BUFFER.try_with(|kept| kept.set(buffer)).unwrap_or(());
         }
         result
     }
 }
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Largest buffer a thread keeps between writes.
+const BUFFER_KEPT_MAX: usize = 1 << 20;
 
 /// Gives every member its sequence numbers.
 fn number(writer: &mut Writer, members: &mut [Member<'_>]) -> Result<()> {

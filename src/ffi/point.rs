@@ -1,56 +1,20 @@
 //! One key at a time: put, delete, get, pins, exists.
 //!
 //! Invariants
-//! 1. A put or delete allocates nothing once its thread's buffer is warm.
+//! 1. A pin is valid until it is given back, also after its database was closed.
 #![allow(unsafe_code, reason = "exported names, and pointers of C callers")]
 
-use crate::batch::encode_one;
 use crate::db::read::PinnedValue;
-use crate::error::{Area, Error, Result};
+use crate::error::Result;
 use crate::ffi::arguments::{invalid, key_bytes, optional_output, output, value_bytes};
-use crate::ffi::boundary::{Answer, db_call, plain};
+use crate::ffi::boundary::{db_call, plain};
 use crate::ffi::handles::{DbHandle, PinHandle, claim};
 use crate::ffi::params::{point_read, write_params};
 use crate::ffi::registry;
 use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK, ESKER_TOO_SMALL};
 use crate::ffi::structs::{esker_db, esker_pin, esker_read_opts, esker_write_opts, zeroed};
-use crate::key::EntryKind;
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
-
-/// Bytes around key and value in a batch of one operation, generously.
-const ENCODING_BYTES_MAX: usize = 64;
-/// Largest buffer a thread keeps between calls.
-const KEPT_BYTES_MAX: usize = 1 << 20;
-
-thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Encodes one operation and writes it. The buffer is taken out of the thread's cell meanwhile, so a call
-/// from a callback or a panic finds an empty one.
-fn write_one(
-    handle: &DbHandle,
-    options: *const esker_write_opts,
-    kind: EntryKind,
-    key: &[u8],
-    value: &[u8],
-) -> Answer {
-    // SAFETY: `options` is NULL or a struct of the size it names, as the header asks.
-    let params = unsafe { write_params(options)? };
-    // A thread that is past its thread-locals gets a buffer for this call only.
-    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
-    buffer.clear();
-    let room = key.len() + value.len() + ENCODING_BYTES_MAX;
-    buffer.try_reserve(room).map_err(|_| Error::no_memory(Area::Batch, room))?;
-    encode_one(&mut buffer, kind, handle.db.keyspace(), key, value);
-    let written = handle.db.write(&buffer, &params);
-    if buffer.capacity() <= KEPT_BYTES_MAX {
-        BUFFER.try_with(|kept| kept.set(buffer)).unwrap_or(());
-    }
-    written.map(|_| ESKER_OK)
-}
 
 /// Stores a value under a key, replacing an older one. `options` NULL = defaults. Returned OK, the write is
 /// visible to every later read and survives what its durability says. On an error it is not visible; after
@@ -68,7 +32,9 @@ pub unsafe extern "C" fn esker_put(
     db_call(db, |handle| {
         // SAFETY: the pointers are readable for their lengths, as the header asks.
         let (key, value) = unsafe { (key_bytes(key, klen)?, value_bytes(value, vlen)?) };
-        write_one(handle, options, EntryKind::Put, key, value)
+        // SAFETY: `options` is NULL or a struct of the size it names, as the header asks.
+        let params = unsafe { write_params(options)? };
+        handle.db.put(&params, key, value).map(|_| ESKER_OK)
     })
 }
 
@@ -84,7 +50,9 @@ pub unsafe extern "C" fn esker_delete(
     db_call(db, |handle| {
         // SAFETY: the pointer is readable for its length, as the header asks.
         let key = unsafe { key_bytes(key, klen)? };
-        write_one(handle, options, EntryKind::Delete, key, &[])
+        // SAFETY: `options` is NULL or a struct of the size it names, as the header asks.
+        let params = unsafe { write_params(options)? };
+        handle.db.delete(&params, key).map(|_| ESKER_OK)
     })
 }
 

@@ -92,7 +92,6 @@ pub fn status_of(error: &Error) -> esker_status {
         ErrorKind::Invalid => ESKER_INVALID,
         ErrorKind::Misuse => ESKER_MISUSE,
         ErrorKind::Limit => ESKER_LIMIT,
-        ErrorKind::Unsupported => ESKER_UNSUPPORTED,
         ErrorKind::AbiMismatch => ESKER_ABI_MISMATCH,
         ErrorKind::Io => ESKER_IO,
         ErrorKind::NoSpace => ESKER_NOSPACE,
@@ -111,14 +110,12 @@ pub fn status_of(error: &Error) -> esker_status {
         ErrorKind::Forked => ESKER_FORKED,
         ErrorKind::Poisoned => ESKER_POISONED,
         ErrorKind::Panic => ESKER_PANIC,
-        ErrorKind::Callback => ESKER_CALLBACK,
     }
 }
 
 /// The `esker_area` of an error.
 pub fn area_of(error: &Error) -> u32 {
     let area = match error.detail().area {
-        Area::None => esker_area::ESKER_AREA_NONE,
         Area::Argument => esker_area::ESKER_AREA_ARGUMENT,
         Area::Option => esker_area::ESKER_AREA_OPTION,
         Area::Directory => esker_area::ESKER_AREA_DIRECTORY,
@@ -148,9 +145,7 @@ pub fn flags_of(error: &Error) -> u32 {
         flags |= esker_error_flags::ESKER_ERROR_DATA_AT_RISK as u32;
     }
     let caller_bug = match detail.kind {
-        ErrorKind::Misuse | ErrorKind::AbiMismatch | ErrorKind::Forked | ErrorKind::Callback => {
-            true
-        }
+        ErrorKind::Misuse | ErrorKind::AbiMismatch | ErrorKind::Forked => true,
         ErrorKind::Invalid => detail.area == Area::Argument,
         _ => false,
     };

@@ -79,6 +79,7 @@ impl Arena {
     }
 
     /// Bytes taken from the allocator so far.
+    #[cfg(any(test, feature = "internals"))]
     pub fn reserved(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.layout.size() as u64).sum()
     }

@@ -89,10 +89,11 @@ impl MemTable {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.index().is_empty()
     }
 
     /// Largest sequence number inserted; 0 when empty.
+    #[cfg(any(test, feature = "internals"))]
     pub fn max_seq(&self) -> SeqNo {
         self.max_seq.load(Ordering::Relaxed)
     }

@@ -157,6 +157,7 @@ impl TableCache {
     }
 
     /// The cache of data blocks below the readers.
+    #[cfg(any(test, feature = "internals"))]
     pub fn blocks(&self) -> &Arc<BlockCache> {
         &self.blocks
     }

@@ -96,6 +96,7 @@ impl Version {
     }
 
     /// The deepest level that holds a table, 0 when none does.
+    #[cfg(any(test, feature = "internals"))]
     pub fn deepest(&self) -> usize {
         self.levels.iter().rposition(|level| !level.is_empty()).unwrap_or(0)
     }

@@ -247,6 +247,7 @@ impl VersionSet {
     }
 
     /// Whether a log found in the directory may be removed.
+    #[cfg(any(test, feature = "internals"))]
     pub fn is_obsolete_log(&self, log: FileNum) -> bool {
         self.changed() && (log < self.state.log_floor || self.state.voided.contains(&log))
     }
