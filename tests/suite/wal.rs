@@ -19,6 +19,7 @@ use esker::internals::wal::format::CloseMark;
 use esker::internals::wal::recover::{LogFacts, Recovered, decide, replay};
 use esker::internals::wal::sync::{LogSync, LogTail};
 use esker::internals::wal::writer::{LogWriter, NewLog, prepare};
+use std::io::Write;
 
 pub const PATH: &str = "/db";
 pub const DB_ID: DbId = *b"a database's id!";
@@ -43,6 +44,12 @@ pub fn open_dir(kernel: &Arc<SimKernel>) -> (Fs, Arc<Dir>) {
     let fs = Fs::Sim(Arc::clone(kernel));
     let dir = fs.open_dir(PATH.as_bytes(), 0o600).expect("the directory is there");
     (fs, Arc::new(dir))
+}
+
+/// Writes a line past the test harness, which would keep it to itself.
+pub fn report(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").expect("standard output takes a line");
 }
 
 /// A batch of one put of a value of `len` bytes.

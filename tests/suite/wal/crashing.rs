@@ -5,7 +5,7 @@
 //! The manifest is played by the test: what it says changes at once and whole, which the manifest's own
 //! crash tests establish.
 
-use super::{DB_ID, PATH, Rig, batch, name, open_dir};
+use super::{DB_ID, PATH, Rig, batch, name, open_dir, report};
 use esker::internals::env::path::FileKind;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
@@ -359,7 +359,7 @@ impl Life<'_> {
 #[test]
 fn every_crash_leaves_a_prefix_with_everything_synced() {
     let seeds = 0..3000;
-    println!("wal: crash loop, seeds {seeds:?}");
+    report(&format!("wal: crash loop, seeds {seeds:?}"));
     let mut sum = Counts::default();
     for seed in seeds {
         let mut world = World::new(seed);
@@ -374,10 +374,10 @@ fn every_crash_leaves_a_prefix_with_everything_synced() {
         sum.failed += c.failed;
         sum.frozen += c.frozen;
     }
-    println!(
+    report(&format!(
         "wal: {} lives, {} with dropped bytes, {} closed, {} failed writes, {} frozen",
         sum.lives, sum.dropped, sum.closed, sum.failed, sum.frozen
-    );
+    ));
     assert!(sum.dropped > 500 && sum.closed > 50 && sum.failed > 200 && sum.frozen > 500);
 }
 

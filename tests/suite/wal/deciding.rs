@@ -115,6 +115,8 @@ fn a_durable_log_start_proves_every_older_log_complete() {
     rig.put("b");
     rig.rotate();
     rig.sync_and_stamp();
+    let counted = rig.decide().expect("legal").counted;
+    assert!(counted[..2].iter().all(|tail| tail.durable == tail.len), "{counted:?}");
     let intact = rig.bytes_of(1);
     rig.corrupt(1, FIRST);
     rig.assert_refused(1, FIRST);

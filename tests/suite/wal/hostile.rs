@@ -1,6 +1,6 @@
 //! Bytes that no writer made: never a panic, never a hole, never more than linear work.
 
-use super::{FIRST, Rig, batch};
+use super::{FIRST, Rig, batch, report};
 use esker::internals::batch::WriteBatch;
 use esker::internals::checksum::{crc32, place};
 use esker::internals::env::sim::fault::CallKind;
@@ -147,7 +147,7 @@ impl Xorshift {
 /// Random damage to synced and unsynced parts: either refused, or a prefix with everything synced.
 #[test]
 fn random_damage_is_refused_or_leaves_a_prefix() {
-    println!("wal: random damage, seed 77");
+    report("wal: random damage, seed 77");
     let mut rig = Rig::new(77);
     rig.put("a");
     rig.put("b");
