@@ -8,7 +8,10 @@
 //!
 //! Each rule has a variant that leaves it out. A variant must be caught, or the model proves nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod disk;
+
+use disk::{Disk, Kind, Log, LogNumber, Manifest, Record, Seq, Tail, Truth};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// A rule left out.
@@ -70,73 +73,6 @@ impl Rng {
     }
 }
 
-type LogNumber = u64;
-type Seq = u64;
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Start { prev: LogNumber, prev_len: usize, prev_durable: usize },
-    Batch(Vec<(Seq, usize)>),
-    Stamp,
-}
-
-#[derive(Clone, Debug)]
-struct Record {
-    kind: Kind,
-    seq: Seq,
-    synced: usize,
-}
-
-/// `None` is a record that a power cut lost.
-#[derive(Default)]
-struct Log {
-    records: Vec<Option<Record>>,
-    /// Records that surely reached the platter.
-    durable: usize,
-}
-
-#[derive(Clone, Default)]
-struct Manifest {
-    listed: Vec<LogNumber>,
-    void: BTreeSet<LogNumber>,
-    floor: LogNumber,
-    flushed: [Seq; 2],
-    tables: [BTreeSet<Seq>; 2],
-    durable: (LogNumber, usize),
-    next: LogNumber,
-    last_seq: Seq,
-}
-
-#[derive(Default)]
-struct Disk {
-    logs: BTreeMap<LogNumber, Log>,
-    manifest: Manifest,
-}
-
-/// What the oracle knows: every batch (first sequence, keyspace of each operation) and the last synced.
-#[derive(Default)]
-struct Truth {
-    history: Vec<(Seq, &'static [usize])>,
-    synced: Seq,
-}
-
-/// A log that counts, as recovery found it.
-#[derive(Clone, Copy)]
-struct Tail {
-    number: LogNumber,
-    len: usize,
-    durable: usize,
-}
-
-/// What recovery found out about one listed log.
-struct Seen {
-    number: LogNumber,
-    /// First bad index.
-    bad: usize,
-    limit: Option<usize>,
-    evidence: usize,
-}
-
 /// One life of the database.
 struct Process<'d> {
     disk: &'d mut Disk,
@@ -153,140 +89,6 @@ struct Process<'d> {
     unsynced: Vec<LogNumber>,
     /// No manifest edit in this life yet.
     fresh: bool,
-}
-
-impl Disk {
-    fn listed(&self) -> Vec<LogNumber> {
-        let m = &self.manifest;
-        let mut listed: Vec<_> =
-            m.listed.iter().copied().filter(|n| *n >= m.floor && !m.void.contains(n)).collect();
-        listed.sort_unstable();
-        listed
-    }
-
-    /// LOG START of a log: number, length and durable length of its predecessor.
-    fn start(&self, n: LogNumber) -> Option<(LogNumber, usize, usize)> {
-        match self.logs[&n].records.first()?.as_ref()?.kind {
-            Kind::Start { prev, prev_len, prev_durable } => Some((prev, prev_len, prev_durable)),
-            _ => None,
-        }
-    }
-
-    fn check_listing(&self, listed: &[LogNumber]) -> Outcome<()> {
-        if let Some(n) = listed.iter().find(|n| !self.logs.contains_key(n)) {
-            return Err(Stop::Refused(format!("listed log {n} is missing")));
-        }
-        let m = &self.manifest;
-        let stray = self.logs.iter().find(|(n, log)| {
-            !m.listed.contains(n)
-                && **n >= m.floor
-                && !m.void.contains(n)
-                && log.records.iter().any(Option::is_some)
-        });
-        match stray {
-            Some((n, _)) => Err(Stop::Refused(format!("unlisted log {n} has records"))),
-            None => Ok(()),
-        }
-    }
-
-    /// First bad index, limit and own evidence of every listed log.
-    fn scan(&self, listed: &[LogNumber], bug: Bug) -> Vec<Seen> {
-        let mut seen = Vec::new();
-        for (i, &number) in listed.iter().enumerate() {
-            let records = &self.logs[&number].records;
-            let next = listed.get(i + 1).and_then(|n| self.start(*n));
-            let limit = next.map(|(prev, len, _)| {
-                assert_eq!(prev, number, "LOG START names its predecessor");
-                len
-            });
-            let end = limit.unwrap_or(records.len()).min(records.len());
-            let bad = records[..end].iter().position(Option::is_none).unwrap_or(end);
-            let own = records.iter().flatten().map(|r| r.synced).max().unwrap_or(0);
-            let mut evidence = own.max(next.map_or(0, |(_, _, durable)| durable));
-            if bug == Bug::Predecessor {
-                evidence = evidence.max(limit.unwrap_or(0));
-            }
-            if self.manifest.durable.0 == number {
-                evidence = evidence.max(self.manifest.durable.1);
-            }
-            seen.push(Seen { number, bad, limit, evidence });
-        }
-        seen
-    }
-
-    /// A durable record of a later log proves every earlier one, since syncs go oldest first.
-    fn evidence_of_later_logs(&self, seen: &mut [Seen]) -> Outcome<()> {
-        for i in 0..seen.len() {
-            if !seen[i + 1..].iter().any(|later| later.evidence >= 1) {
-                continue;
-            }
-            match seen[i].limit {
-                Some(limit) => seen[i].evidence = limit,
-                None if seen[i + 1].evidence >= 1 => {
-                    let n = seen[i + 1].number;
-                    return Err(Stop::Refused(format!("log {n} is synced but has no start")));
-                }
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// The logs that count.
-    fn decide(&self, seen: &[Seen]) -> Outcome<Vec<Tail>> {
-        let mut counted = Vec::new();
-        let mut torn = false;
-        for (i, log) in seen.iter().enumerate() {
-            let &Seen { number, bad, limit, evidence } = log;
-            let records = &self.logs[&number].records;
-            if torn {
-                if evidence > 0 {
-                    return Err(Stop::Refused(format!("log {number} is synced behind a tear")));
-                }
-                continue;
-            }
-            if bad < evidence {
-                return Err(Stop::Refused(format!("log {number}: {bad} < {evidence}")));
-            }
-            if bad == 0 {
-                if !records.is_empty() || i + 1 < seen.len() {
-                    torn = records.iter().any(Option::is_some) || limit.unwrap_or(0) > 0;
-                }
-                continue;
-            }
-            counted.push(Tail { number, len: bad, durable: evidence });
-            torn = match limit {
-                Some(limit) => bad < limit,
-                None => records[bad..].iter().any(Option::is_some),
-            };
-        }
-        Ok(counted)
-    }
-
-    fn highest_seq(&self, listed: &[LogNumber]) -> Seq {
-        let records = listed.iter().flat_map(|n| self.logs[n].records.iter().flatten());
-        let in_logs = records.map(|r| match &r.kind {
-            Kind::Batch(ops) => r.seq + ops.len() as u64,
-            _ => r.seq,
-        });
-        let in_tables = self.manifest.tables.iter().flatten().copied();
-        in_logs.chain(in_tables).max().unwrap_or(0).max(self.manifest.last_seq)
-    }
-
-    fn power_cut(&mut self, rng: &mut Rng) {
-        for log in self.logs.values_mut() {
-            let keep = rng.pick(&[0.0, 0.3, 0.7, 1.0]);
-            for (i, record) in log.records.iter_mut().enumerate() {
-                if i >= log.durable && rng.unit() >= keep {
-                    *record = None;
-                }
-            }
-            while let Some(None) = log.records.last() {
-                log.records.pop();
-            }
-            log.durable = log.records.len();
-        }
-    }
 }
 
 impl<'d> Process<'d> {
