@@ -69,172 +69,96 @@
 #endif
 #endif
 
-/**
- * Version of this header: major * 1000000 + minor * 1000 + patch.
- */
+/** Version of this header: major * 1000000 + minor * 1000 + patch. */
 #define ESKER_VERSION 1000
 
-/**
- * ABI of this header; the N of libesker.so.N. Within one ABI there are only additions.
- */
+/** ABI of this header; the N of libesker.so.N. Within one ABI there are only additions. */
 #define ESKER_ABI 0
 
-/**
- * Longest key in bytes.
- */
+/** Longest key in bytes. */
 #define ESKER_KEY_MAX 65535
 
-/**
- * Largest value in bytes (1 GiB).
- */
+/** Largest value in bytes (1 GiB). */
 #define ESKER_VALUE_MAX 1073741824
 
-/**
- * Largest encoded batch in bytes (1 GiB + 1 MiB).
- */
+/** Largest encoded batch in bytes (1 GiB + 1 MiB). */
 #define ESKER_BATCH_MAX 1074790400
 
-/**
- * Entries of esker_stats.level.
- */
+/** Entries of esker_stats.level. */
 #define ESKER_LEVELS_MAX 8
 
-/**
- * Result of a call. Values are frozen; new ones are only added.
- */
+/** Result of a call. Values are frozen; new ones are only added. */
 enum esker_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  /**
-   * Done.
-   */
+  /** Done. */
   ESKER_OK = 0,
-  /**
-   * The key is absent (never written, or deleted).
-   */
+  /** The key is absent (never written, or deleted). */
   ESKER_NOT_FOUND = 1,
-  /**
-   * The range, batch or list has no further element.
-   */
+  /** The range, batch or list has no further element. */
   ESKER_DONE = 2,
-  /**
-   * The caller's buffer is too small; the size needed is reported.
-   */
+  /** The caller's buffer is too small; the size needed is reported. */
   ESKER_TOO_SMALL = 3,
-  /**
-   * Some of the parts could not be delivered; each part has its own status.
-   */
+  /** Some of the parts could not be delivered; each part has its own status. */
   ESKER_PARTIAL = 4,
-  /**
-   * Not yet.
-   */
+  /** Not yet. */
   ESKER_PENDING = 5,
-  /**
-   * Reserved for conditional writes: the key is present.
-   */
+  /** Reserved for conditional writes: the key is present. */
   ESKER_EXISTS = 6,
-  /**
-   * Reserved for conditional writes: the value is not the expected one.
-   */
+  /** Reserved for conditional writes: the value is not the expected one. */
   ESKER_MISMATCH = 7,
-  /**
-   * An argument is outside its documented range.
-   */
+  /** An argument is outside its documented range. */
   ESKER_INVALID = -1,
-  /**
-   * NULL, freed or wrong-type handle; a call that overlaps another on a one-thread handle.
-   */
+  /** NULL, freed or wrong-type handle; a call that overlaps another on a one-thread handle. */
   ESKER_MISUSE = -2,
-  /**
-   * A key, value, batch or count is over its limit; `value` of the error holds the limit.
-   */
+  /** A key, value, batch or count is over its limit; `value` of the error holds the limit. */
   ESKER_LIMIT = -3,
-  /**
-   * Known, but not available in this build or on this file system.
-   */
+  /** Known, but not available in this build or on this file system. */
   ESKER_UNSUPPORTED = -4,
-  /**
-   * Header and library, or a struct_size, do not fit.
-   */
+  /** Header and library, or a struct_size, do not fit. */
   ESKER_ABI_MISMATCH = -5,
-  /**
-   * The operating system reported an error; see os_errno.
-   */
+  /** The operating system reported an error; see os_errno. */
   ESKER_IO = -10,
-  /**
-   * No space (ENOSPC, EDQUOT, EFBIG). Reads go on.
-   */
+  /** No space (ENOSPC, EDQUOT, EFBIG). Reads go on. */
   ESKER_NOSPACE = -11,
-  /**
-   * Memory could not be allocated.
-   */
+  /** Memory could not be allocated. */
   ESKER_NOMEM = -12,
-  /**
-   * Stored bytes are damaged; file and offset are in the error.
-   */
+  /** Stored bytes are damaged; file and offset are in the error. */
   ESKER_CORRUPT = -13,
-  /**
-   * The directory was written by a newer or foreign format.
-   */
+  /** The directory was written by a newer or foreign format. */
   ESKER_FORMAT = -14,
-  /**
-   * The database was created with another key order.
-   */
+  /** The database was created with another key order. */
   ESKER_COMPARATOR = -15,
-  /**
-   * There is no database at the path (and CREATE was not given), or the path is not a directory.
-   */
+  /** There is no database at the path (and CREATE was not given), or the path is not a directory. */
   ESKER_MISSING = -16,
-  /**
-   * There is a database at the path already, and EXCLUSIVE was given.
-   */
+  /** There is a database at the path already, and EXCLUSIVE was given. */
   ESKER_PRESENT = -17,
   /**
    * The database is open elsewhere, in this or another process; the holder's pid is in `value`
    * where known.
    */
   ESKER_LOCKED = -18,
-  /**
-   * The directory or the medium is read-only.
-   */
+  /** The directory or the medium is read-only. */
   ESKER_READONLY = -19,
-  /**
-   * The database has live children; nothing was changed. Their number is in `value`.
-   */
+  /** The database has live children; nothing was changed. Their number is in `value`. */
   ESKER_BUSY = -20,
-  /**
-   * Reserved for transactions.
-   */
+  /** Reserved for transactions. */
   ESKER_CONFLICT = -21,
-  /**
-   * The caller's time limit passed.
-   */
+  /** The caller's time limit passed. */
   ESKER_TIMEOUT = -22,
-  /**
-   * A callback of the caller asked to stop, or the database was closed meanwhile.
-   */
+  /** A callback of the caller asked to stop, or the database was closed meanwhile. */
   ESKER_CANCELLED = -23,
-  /**
-   * The database of this handle has been closed.
-   */
+  /** The database of this handle has been closed. */
   ESKER_CLOSED = -24,
-  /**
-   * The call was made in a forked child of the process that loaded esker.
-   */
+  /** The call was made in a forked child of the process that loaded esker. */
   ESKER_FORKED = -25,
-  /**
-   * Writes were stopped by an earlier error, which the message names. Reads work.
-   */
+  /** Writes were stopped by an earlier error, which the message names. Reads work. */
   ESKER_POISONED = -26,
-  /**
-   * A bug in esker was contained; the database is POISONED for good. Please report the message.
-   */
+  /** A bug in esker was contained; the database is POISONED for good. Please report the message. */
   ESKER_PANIC = -27,
-  /**
-   * A callback returned a value it must not return.
-   */
+  /** A callback returned a value it must not return. */
   ESKER_CALLBACK = -28,
 };
 #ifndef __cplusplus
@@ -245,9 +169,7 @@ typedef int32_t esker_status;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Flags of esker_open().
- */
+/** Flags of esker_open(). */
 enum esker_open_flags
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -258,9 +180,7 @@ enum esker_open_flags
    * files).
    */
   ESKER_OPEN_CREATE = 1,
-  /**
-   * With CREATE: fail with PRESENT when there is one.
-   */
+  /** With CREATE: fail with PRESENT when there is one. */
   ESKER_OPEN_EXCLUSIVE = 2,
 };
 #ifndef __cplusplus
@@ -271,9 +191,7 @@ typedef uint32_t esker_open_flags;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Flags of esker_close().
- */
+/** Flags of esker_close(). */
 enum esker_close_flags
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -293,33 +211,21 @@ typedef uint32_t esker_close_flags;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * What a returned write survives. Each level includes the ones above it.
- */
+/** What a returned write survives. Each level includes the ones above it. */
 enum esker_durability
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  /**
-   * The database's `durability` option (BUFFERED unless set).
-   */
+  /** The database's `durability` option (BUFFERED unless set). */
   ESKER_DURABILITY_DEFAULT = 0,
-  /**
-   * Nothing: not logged; kept once flushed.
-   */
+  /** Nothing: not logged; kept once flushed. */
   ESKER_DURABILITY_UNLOGGED = 1,
-  /**
-   * A kill of the process.
-   */
+  /** A kill of the process. */
   ESKER_DURABILITY_BUFFERED = 2,
-  /**
-   * A power cut; the flush may be shared with other writers. In this release the same as SYNC.
-   */
+  /** A power cut; the flush may be shared with other writers. In this release the same as SYNC. */
   ESKER_DURABILITY_GROUP = 3,
-  /**
-   * A power cut; flushed at once.
-   */
+  /** A power cut; flushed at once. */
   ESKER_DURABILITY_SYNC = 4,
 };
 #ifndef __cplusplus
@@ -330,29 +236,19 @@ typedef uint32_t esker_durability;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Flags of esker_read_opts.
- */
+/** Flags of esker_read_opts. */
 enum esker_read_flags
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  /**
-   * `lower` itself is outside the range.
-   */
+  /** `lower` itself is outside the range. */
   ESKER_READ_LOWER_EXCLUSIVE = 1,
-  /**
-   * `upper` itself is inside the range.
-   */
+  /** `upper` itself is inside the range. */
   ESKER_READ_UPPER_INCLUSIVE = 2,
-  /**
-   * Blocks read for this call do not enter the cache.
-   */
+  /** Blocks read for this call do not enter the cache. */
   ESKER_READ_NO_FILL_CACHE = 8,
-  /**
-   * Iterators only: value pointers are NULL, lengths are still right. No effect on other calls.
-   */
+  /** Iterators only: value pointers are NULL, lengths are still right. No effect on other calls. */
   ESKER_READ_KEYS_ONLY = 16,
   /**
    * esker_exists() only: ask memtables and filters, read no block; OK then means "perhaps". No effect
@@ -368,17 +264,13 @@ typedef uint32_t esker_read_flags;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Flags of esker_write_opts.
- */
+/** Flags of esker_write_opts. */
 enum esker_write_flags
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  /**
-   * Return TIMEOUT at once where the write would have to wait for background work.
-   */
+  /** Return TIMEOUT at once where the write would have to wait for background work. */
   ESKER_WRITE_NO_STALL = 1,
 };
 #ifndef __cplusplus
@@ -389,33 +281,21 @@ typedef uint32_t esker_write_flags;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Where esker_iter_seek() goes.
- */
+/** Where esker_iter_seek() goes. */
 enum esker_seek
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  /**
-   * First key >= the given one.
-   */
+  /** First key >= the given one. */
   ESKER_SEEK_GE = 0,
-  /**
-   * First key > the given one.
-   */
+  /** First key > the given one. */
   ESKER_SEEK_GT = 1,
-  /**
-   * Last key <= the given one.
-   */
+  /** Last key <= the given one. */
   ESKER_SEEK_LE = 2,
-  /**
-   * Last key < the given one.
-   */
+  /** Last key < the given one. */
   ESKER_SEEK_LT = 3,
-  /**
-   * Exactly the given key.
-   */
+  /** Exactly the given key. */
   ESKER_SEEK_EQ = 4,
 };
 #ifndef __cplusplus
@@ -426,21 +306,15 @@ typedef uint32_t esker_seek;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Kind of one operation in a batch; also its byte in the batch encoding, where 0 is illegal.
- */
+/** Kind of one operation in a batch; also its byte in the batch encoding, where 0 is illegal. */
 enum esker_op
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  /**
-   * Put.
-   */
+  /** Put. */
   ESKER_OP_PUT = 1,
-  /**
-   * Delete.
-   */
+  /** Delete. */
   ESKER_OP_DELETE = 2,
 };
 #ifndef __cplusplus
@@ -451,9 +325,7 @@ typedef uint32_t esker_op;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Type of an option's value.
- */
+/** Type of an option's value. */
 enum esker_option_type
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -464,9 +336,7 @@ enum esker_option_type
    * 0 and 1.
    */
   ESKER_OPTION_U64 = 0,
-  /**
-   * Text, one of `choices` where that is set.
-   */
+  /** Text, one of `choices` where that is set. */
   ESKER_OPTION_TEXT = 1,
 };
 #ifndef __cplusplus
@@ -477,9 +347,7 @@ typedef uint32_t esker_option_type;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Which part of the database an error is about.
- */
+/** Which part of the database an error is about. */
 enum esker_area
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -505,29 +373,19 @@ typedef uint32_t esker_area;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Flags of esker_error.
- */
+/** Flags of esker_error. */
 enum esker_error_flags
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  /**
-   * The same call may succeed later without intervention.
-   */
+  /** The same call may succeed later without intervention. */
   ESKER_ERROR_RETRYABLE = 1,
-  /**
-   * The database refuses writes from here on, until it is opened again.
-   */
+  /** The database refuses writes from here on, until it is opened again. */
   ESKER_ERROR_DB_POISONED = 2,
-  /**
-   * Acknowledged data may be unreadable.
-   */
+  /** Acknowledged data may be unreadable. */
   ESKER_ERROR_DATA_AT_RISK = 4,
-  /**
-   * The calling program broke a rule of this header.
-   */
+  /** The calling program broke a rule of this header. */
   ESKER_ERROR_CALLER_BUG = 8,
 };
 #ifndef __cplusplus
@@ -538,17 +396,13 @@ typedef uint32_t esker_error_flags;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Flags of esker_row.
- */
+/** Flags of esker_row. */
 enum esker_row_flags
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  /**
-   * The row holds an entry. Clear at the end of the range, after an error, and before the first move.
-   */
+  /** The row holds an entry. Clear at the end of the range, after an error, and before the first move. */
   ESKER_ROW_VALID = 1,
 };
 #ifndef __cplusplus
@@ -559,9 +413,7 @@ typedef uint32_t esker_row_flags;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * Flags of esker_compact().
- */
+/** Flags of esker_compact(). */
 enum esker_compact_flags
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -572,9 +424,7 @@ enum esker_compact_flags
    * options).
    */
   ESKER_COMPACT_FORCE = 1,
-  /**
-   * `hi` itself is inside the range.
-   */
+  /** `hi` itself is inside the range. */
   ESKER_COMPACT_UPPER_INCLUSIVE = 2,
 };
 #ifndef __cplusplus
@@ -599,74 +449,42 @@ enum esker_option
    * directories get the matching x bits.
    */
   ESKER_OPT_FILE_MODE = 5,
-  /**
-   * u64 `durability` [2]: what ESKER_DURABILITY_DEFAULT means; 1 to 4.
-   */
+  /** u64 `durability` [2]: what ESKER_DURABILITY_DEFAULT means; 1 to 4. */
   ESKER_OPT_DURABILITY = 10,
-  /**
-   * u64 `write_buffer` [64 MiB]: bytes of one memtable; 64 B to 4 GiB.
-   */
+  /** u64 `write_buffer` [64 MiB]: bytes of one memtable; 64 B to 4 GiB. */
   ESKER_OPT_WRITE_BUFFER = 20,
-  /**
-   * u64 `write_buffer_entries` [0 = no limit]: entries of one memtable.
-   */
+  /** u64 `write_buffer_entries` [0 = no limit]: entries of one memtable. */
   ESKER_OPT_WRITE_BUFFER_ENTRIES = 21,
-  /**
-   * u64 `immutable_max` [3]: full memtables waiting for a flush before writers stop; 1 to 16.
-   */
+  /** u64 `immutable_max` [3]: full memtables waiting for a flush before writers stop; 1 to 16. */
   ESKER_OPT_IMMUTABLE_MAX = 22,
-  /**
-   * u64 `block_size` [4096]: target bytes of a data block; 256 B to 4 MiB.
-   */
+  /** u64 `block_size` [4096]: target bytes of a data block; 256 B to 4 MiB. */
   ESKER_OPT_BLOCK_SIZE = 30,
-  /**
-   * u64 `block_entries` [0 = no limit]: entries of a data block; up to 65,535.
-   */
+  /** u64 `block_entries` [0 = no limit]: entries of a data block; up to 65,535. */
   ESKER_OPT_BLOCK_ENTRIES = 31,
-  /**
-   * u64 `table_size` [64 MiB]: target bytes of a table; 256 B to 4 GiB.
-   */
+  /** u64 `table_size` [64 MiB]: target bytes of a table; 256 B to 4 GiB. */
   ESKER_OPT_TABLE_SIZE = 32,
-  /**
-   * text `filter` [blocked]: none, blocked.
-   */
+  /** text `filter` [blocked]: none, blocked. */
   ESKER_OPT_FILTER = 34,
   /**
    * text `filter_bits` ["14,10"]: bits per key, 0 to 64, level 0 first; the last number also holds
    * for all deeper levels; 0 = no filter there.
    */
   ESKER_OPT_FILTER_BITS = 35,
-  /**
-   * u64 `cache_bytes` [128 MiB]: bytes of blocks kept in memory.
-   */
+  /** u64 `cache_bytes` [128 MiB]: bytes of blocks kept in memory. */
   ESKER_OPT_CACHE_BYTES = 40,
-  /**
-   * u64 `open_tables_max` [1000]: table files held open.
-   */
+  /** u64 `open_tables_max` [1000]: table files held open. */
   ESKER_OPT_OPEN_TABLES_MAX = 41,
-  /**
-   * u64 `l0_trigger` [4]: tables in level 0 that start a compaction.
-   */
+  /** u64 `l0_trigger` [4]: tables in level 0 that start a compaction. */
   ESKER_OPT_L0_TRIGGER = 50,
-  /**
-   * u64 `l0_stop` [36]: tables in level 0 that stop writers; not below l0_trigger.
-   */
+  /** u64 `l0_stop` [36]: tables in level 0 that stop writers; not below l0_trigger. */
   ESKER_OPT_L0_STOP = 51,
-  /**
-   * u64 `level_bytes` [256 MiB]: target bytes of the first sorted level.
-   */
+  /** u64 `level_bytes` [256 MiB]: target bytes of the first sorted level. */
   ESKER_OPT_LEVEL_BYTES = 52,
-  /**
-   * u64 `level_ratio` [10]: growth of the target from level to level; 2 to 100.
-   */
+  /** u64 `level_ratio` [10]: growth of the target from level to level; 2 to 100. */
   ESKER_OPT_LEVEL_RATIO = 53,
-  /**
-   * u64 `levels` [7]: number of levels; 2 to 8.
-   */
+  /** u64 `levels` [7]: number of levels; 2 to 8. */
   ESKER_OPT_LEVELS = 54,
-  /**
-   * u64 `compaction_auto` [1]: 0 compacts only in esker_compact().
-   */
+  /** u64 `compaction_auto` [1]: 0 compacts only in esker_compact(). */
   ESKER_OPT_COMPACTION_AUTO = 58,
   /**
    * u64 `deterministic` [0]: 1 runs all background work inside the calling thread; the same
@@ -682,119 +500,67 @@ typedef uint32_t esker_option;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/**
- * A list of writes applied all or not at all. [one-thread-at-a-time]
- */
+/** A list of writes applied all or not at all. [one-thread-at-a-time] */
 typedef struct esker_batch esker_batch;
 
-/**
- * A database. Made by esker_open(), given up by esker_close(). [any-thread]
- */
+/** A database. Made by esker_open(), given up by esker_close(). [any-thread] */
 typedef struct esker_db esker_db;
 
-/**
- * A cursor over one frozen view. [one-thread-at-a-time]
- */
+/** A cursor over one frozen view. [one-thread-at-a-time] */
 typedef struct esker_iter esker_iter;
 
-/**
- * Settings for esker_open(). [one-thread-at-a-time]
- */
+/** Settings for esker_open(). [one-thread-at-a-time] */
 typedef struct esker_options esker_options;
 
-/**
- * A frozen view to read from. [any-thread]
- */
+/** A frozen view to read from. [any-thread] */
 typedef struct esker_snapshot esker_snapshot;
 
-/**
- * Details of an error: 256 bytes, all of them the first release's minimum.
- */
+/** Details of an error: 256 bytes, all of them the first release's minimum. */
 typedef struct esker_error {
-  /**
-   * sizeof(esker_error).
-   */
+  /** sizeof(esker_error). */
   uint32_t struct_size;
-  /**
-   * An esker_status, < 0.
-   */
+  /** An esker_status, < 0. */
   int32_t status;
-  /**
-   * An esker_area.
-   */
+  /** An esker_area. */
   uint32_t area;
-  /**
-   * esker_error_flags.
-   */
+  /** esker_error_flags. */
   uint32_t flags;
-  /**
-   * errno of the failed system call, 0 when there was none.
-   */
+  /** errno of the failed system call, 0 when there was none. */
   int32_t os_errno;
-  /**
-   * 0.
-   */
+  /** 0. */
   uint32_t reserved;
-  /**
-   * Number in the database's error ring, counted from 1; 0 when it did not enter the ring.
-   */
+  /** Number in the database's error ring, counted from 1; 0 when it did not enter the ring. */
   uint64_t number;
-  /**
-   * Number of the file concerned, 0 when none.
-   */
+  /** Number of the file concerned, 0 when none. */
   uint64_t file_number;
-  /**
-   * Byte offset in that file, in the batch or in the text of options.
-   */
+  /** Byte offset in that file, in the batch or in the text of options. */
   uint64_t offset;
-  /**
-   * The figure the message speaks of: the limit, the count of children, the pid of the lock's holder.
-   */
+  /** The figure the message speaks of: the limit, the count of children, the pid of the lock's holder. */
   uint64_t value;
-  /**
-   * What is wrong, naming the thing; NUL-terminated, cut at a character boundary.
-   */
+  /** What is wrong, naming the thing; NUL-terminated, cut at a character boundary. */
   char message[200];
 } esker_error;
 
-/**
- * One option, for help texts, binding generators and validation.
- */
+/** One option, for help texts, binding generators and validation. */
 typedef struct esker_option_info {
-  /**
-   * sizeof(esker_option_info).
-   */
+  /** sizeof(esker_option_info). */
   uint32_t struct_size;
-  /**
-   * An esker_option.
-   */
+  /** An esker_option. */
   uint32_t id;
-  /**
-   * An esker_option_type.
-   */
+  /** An esker_option_type. */
   uint32_t type;
-  /**
-   * 0.
-   */
+  /** 0. */
   uint32_t flags;
   const char *name;
-  /**
-   * "bytes", "entries", "" ...
-   */
+  /** "bytes", "entries", "" ... */
   const char *unit;
-  /**
-   * "none|blocked", or NULL.
-   */
+  /** "none|blocked", or NULL. */
   const char *choices;
   const char *default_text;
   const char *doc;
-  /**
-   * 0 for texts.
-   */
+  /** 0 for texts. */
   uint64_t default_u64;
-  /**
-   * Smallest and largest number; in a list of numbers, of each of them.
-   */
+  /** Smallest and largest number; in a list of numbers, of each of them. */
   uint64_t min;
   uint64_t max;
 } esker_option_info;
@@ -804,21 +570,13 @@ typedef struct esker_option_info {
  * work where needed.
  */
 typedef struct esker_write_opts {
-  /**
-   * sizeof(esker_write_opts).
-   */
+  /** sizeof(esker_write_opts). */
   uint32_t struct_size;
-  /**
-   * An esker_durability.
-   */
+  /** An esker_durability. */
   uint32_t durability;
-  /**
-   * esker_write_flags.
-   */
+  /** esker_write_flags. */
   uint32_t flags;
-  /**
-   * 0.
-   */
+  /** 0. */
   uint32_t reserved;
   /**
    * Microseconds to wait for background work before TIMEOUT; 0 = as long as it takes. The wait for the
@@ -840,34 +598,22 @@ typedef struct esker_slice {
  * How to read. NULL or all-zero (but struct_size): latest view, no bounds, fill the cache, no time limit.
  */
 typedef struct esker_read_opts {
-  /**
-   * sizeof(esker_read_opts).
-   */
+  /** sizeof(esker_read_opts). */
   uint32_t struct_size;
-  /**
-   * esker_read_flags.
-   */
+  /** esker_read_flags. */
   uint32_t flags;
-  /**
-   * Read this view; NULL = the latest at the time of the call.
-   */
+  /** Read this view; NULL = the latest at the time of the call. */
   const struct esker_snapshot *snapshot;
   /**
    * Range of iterators: from lower (inside) ... data == NULL = not given. Bounds, prefix and limit are
    * ignored by esker_get(), esker_get_pin() and esker_exists().
    */
   struct esker_slice lower;
-  /**
-   * ... to upper (outside) ...
-   */
+  /** ... to upper (outside) ... */
   struct esker_slice upper;
-  /**
-   * ... and only keys that start with prefix. Given together they are intersected.
-   */
+  /** ... and only keys that start with prefix. Given together they are intersected. */
   struct esker_slice prefix;
-  /**
-   * Most rows after a first, last or seek; 0 = all.
-   */
+  /** Most rows after a first, last or seek; 0 = all. */
   uint64_t limit;
   /**
    * Microseconds one call may take; 0 = no limit. On TIMEOUT an iterator keeps its position and may be
@@ -881,38 +627,24 @@ typedef struct esker_read_opts {
  * moved, not duplicated.
  */
 typedef struct esker_pin {
-  /**
-   * The value; not NULL also when it is empty.
-   */
+  /** The value; not NULL also when it is empty. */
   const void *data;
   size_t size;
-  /**
-   * Of the library. All zero = nothing pinned.
-   */
+  /** Of the library. All zero = nothing pinned. */
   uint64_t opaque[4];
 } esker_pin;
 
-/**
- * One operation of a batch. Pointers are valid until the batch changes.
- */
+/** One operation of a batch. Pointers are valid until the batch changes. */
 typedef struct esker_batch_op {
-  /**
-   * sizeof(esker_batch_op).
-   */
+  /** sizeof(esker_batch_op). */
   uint32_t struct_size;
-  /**
-   * An esker_op.
-   */
+  /** An esker_op. */
   uint32_t kind;
-  /**
-   * Number of the keyspace, 0 = the default one.
-   */
+  /** Number of the keyspace, 0 = the default one. */
   uint32_t keyspace;
   uint32_t reserved;
   struct esker_slice key;
-  /**
-   * data == NULL for deletes.
-   */
+  /** data == NULL for deletes. */
   struct esker_slice value;
 } esker_batch_op;
 
@@ -923,18 +655,12 @@ typedef struct esker_batch_op {
 typedef struct esker_row {
   const void *key;
   size_t key_len;
-  /**
-   * NULL with ESKER_READ_KEYS_ONLY.
-   */
+  /** NULL with ESKER_READ_KEYS_ONLY. */
   const void *value;
   size_t value_len;
-  /**
-   * Sequence number of the write, 0 when compaction has dropped it because no snapshot can tell.
-   */
+  /** Sequence number of the write, 0 when compaction has dropped it because no snapshot can tell. */
   uint64_t seq;
-  /**
-   * esker_row_flags.
-   */
+  /** esker_row_flags. */
   uint32_t flags;
   uint32_t reserved;
 } esker_row;
@@ -945,31 +671,19 @@ typedef struct esker_row {
  */
 typedef int32_t (*esker_progress_fn)(void *ctx, const char *phase, uint64_t done, uint64_t total);
 
-/**
- * Progress and cancellation of long work.
- */
+/** Progress and cancellation of long work. */
 typedef struct esker_job {
-  /**
-   * sizeof(esker_job).
-   */
+  /** sizeof(esker_job). */
   uint32_t struct_size;
-  /**
-   * 0.
-   */
+  /** 0. */
   uint32_t flags;
-  /**
-   * Handed to the callback.
-   */
+  /** Handed to the callback. */
   void *ctx;
-  /**
-   * May be NULL.
-   */
+  /** May be NULL. */
   esker_progress_fn progress;
 } esker_job;
 
-/**
- * One level of the tree; counters count compactions into it since open.
- */
+/** One level of the tree; counters count compactions into it since open. */
 typedef struct esker_level_stats {
   uint64_t tables;
   uint64_t bytes;
@@ -986,13 +700,9 @@ typedef struct esker_level_stats {
  * threads work.
  */
 typedef struct esker_stats {
-  /**
-   * sizeof(esker_stats).
-   */
+  /** sizeof(esker_stats). */
   uint32_t struct_size;
-  /**
-   * Entries of `level` in use.
-   */
+  /** Entries of `level` in use. */
   uint32_t levels;
   uint64_t puts;
   uint64_t deletes;
@@ -1042,9 +752,7 @@ extern "C" {
  */
 ESKER_API uint32_t esker_version(void);
 
-/**
- * The same as text, "0.1.0", for messages. Static. Cannot fail. [any-thread] [callback-safe]
- */
+/** The same as text, "0.1.0", for messages. Static. Cannot fail. [any-thread] [callback-safe] */
 ESKER_API const char *esker_version_text(void);
 
 /**
@@ -1078,9 +786,7 @@ ESKER_API const char *esker_status_text(int32_t status);
  */
 ESKER_API ESKER_MUST_USE esker_status esker_options_new(struct esker_options **options);
 
-/**
- * Makes an independent copy. [one-thread-at-a-time on the source]
- */
+/** Makes an independent copy. [one-thread-at-a-time on the source] */
 ESKER_API
 ESKER_MUST_USE
 esker_status esker_options_clone(const struct esker_options *options,
@@ -1139,9 +845,7 @@ esker_status esker_options_parse(struct esker_options *options,
                                  size_t len,
                                  struct esker_error *err);
 
-/**
- * Says how many options there are. Cannot fail. [any-thread]
- */
+/** Says how many options there are. Cannot fail. [any-thread] */
 ESKER_API size_t esker_option_count(void);
 
 /**
@@ -1153,9 +857,7 @@ ESKER_MUST_USE
 esker_status esker_option_at(size_t index,
                              struct esker_option_info *info);
 
-/**
- * Finds an option's id by its name, NUL-terminated. NOT_FOUND when there is none. [any-thread]
- */
+/** Finds an option's id by its name, NUL-terminated. NOT_FOUND when there is none. [any-thread] */
 ESKER_API ESKER_MUST_USE esker_status esker_option_find(const char *name, uint32_t *id);
 
 /**
@@ -1176,9 +878,9 @@ esker_status esker_open(const char *path,
 
 /**
  * Closes a database: refuses new calls, waits for running ones and for the job at work to reach a
- * stopping point, makes the log durable, releases the lock. Does not flush memtables. BUSY with live
- * iterators or snapshots unless ESKER_CLOSE_DETACH: nothing changed, `value` = their number; pins and
- * batches do not count. On BUSY, ABI_MISMATCH, INVALID and MISUSE nothing happened; after any other status
+ * stopping point, makes the log durable, releases the lock. Flushes memtables only where no log has them or
+ * the next open would be slow. BUSY with live iterators or snapshots unless ESKER_CLOSE_DETACH: nothing
+ * changed, `value` = their number; pins and batches do not count. On BUSY, ABI_MISMATCH, INVALID and MISUSE nothing happened; after any other status
  * the handle is gone, and an IO error then means that BUFFERED writes may not survive a power cut. NULL is
  * allowed and OK; a second close is MISUSE. Not interruptible; a close during esker_compact() makes that
  * return CANCELLED. In a forked child: FORKED, nothing is freed. [any-thread]
@@ -1230,9 +932,7 @@ esker_status esker_errors(struct esker_db *db,
  */
 ESKER_API ESKER_MUST_USE esker_status esker_latest_seq(struct esker_db *db, uint64_t *seq);
 
-/**
- * Gives the number up to which every write survives a power cut. [any-thread]
- */
+/** Gives the number up to which every write survives a power cut. [any-thread] */
 ESKER_API ESKER_MUST_USE esker_status esker_durable_seq(struct esker_db *db, uint64_t *seq);
 
 /**
@@ -1249,9 +949,7 @@ esker_status esker_put(struct esker_db *db,
                        const void *value,
                        size_t vlen);
 
-/**
- * Deletes a key; an absent key is OK. Otherwise as esker_put(). [any-thread]
- */
+/** Deletes a key; an absent key is OK. Otherwise as esker_put(). [any-thread] */
 ESKER_API
 ESKER_MUST_USE
 esker_status esker_delete(struct esker_db *db,
@@ -1305,19 +1003,13 @@ esker_status esker_exists(struct esker_db *db,
                           size_t klen,
                           size_t *vlen);
 
-/**
- * Makes an empty batch. It belongs to no database; free it with esker_batch_free(). [any-thread]
- */
+/** Makes an empty batch. It belongs to no database; free it with esker_batch_free(). [any-thread] */
 ESKER_API ESKER_MUST_USE esker_status esker_batch_new(struct esker_batch **batch);
 
-/**
- * Frees a batch. NULL is allowed and OK. [one-thread-at-a-time]
- */
+/** Frees a batch. NULL is allowed and OK. [one-thread-at-a-time] */
 ESKER_API esker_status esker_batch_free(struct esker_batch *batch);
 
-/**
- * Empties a batch, keeping its memory. [one-thread-at-a-time]
- */
+/** Empties a batch, keeping its memory. [one-thread-at-a-time] */
 ESKER_API esker_status esker_batch_clear(struct esker_batch *batch);
 
 /**
@@ -1343,9 +1035,7 @@ esker_status esker_batch_put(struct esker_batch *batch,
                              const void *value,
                              size_t vlen);
 
-/**
- * Adds a delete. As esker_batch_put(). [one-thread-at-a-time]
- */
+/** Adds a delete. As esker_batch_put(). [one-thread-at-a-time] */
 ESKER_API
 ESKER_MUST_USE
 esker_status esker_batch_delete(struct esker_batch *batch,
@@ -1362,9 +1052,7 @@ ESKER_MUST_USE
 esker_status esker_batch_append(struct esker_batch *batch,
                                 const struct esker_batch *from);
 
-/**
- * Gives the number of operations. [one-thread-at-a-time]
- */
+/** Gives the number of operations. [one-thread-at-a-time] */
 ESKER_API
 ESKER_MUST_USE
 esker_status esker_batch_count(const struct esker_batch *batch,
@@ -1454,9 +1142,7 @@ ESKER_API
 ESKER_MUST_USE
 esker_status esker_iter_first(struct esker_iter *iter);
 
-/**
- * Goes to the last row of the range. OK or DONE. [one-thread-at-a-time]
- */
+/** Goes to the last row of the range. OK or DONE. [one-thread-at-a-time] */
 ESKER_API ESKER_MUST_USE esker_status esker_iter_last(struct esker_iter *iter);
 
 /**
@@ -1500,17 +1186,13 @@ esker_status esker_snapshot_new(struct esker_db *db,
 ESKER_API
 esker_status esker_snapshot_free(struct esker_snapshot *snapshot);
 
-/**
- * Gives the sequence number of the newest write in the snapshot. [any-thread]
- */
+/** Gives the sequence number of the newest write in the snapshot. [any-thread] */
 ESKER_API
 ESKER_MUST_USE
 esker_status esker_snapshot_seq(const struct esker_snapshot *snapshot,
                                 uint64_t *seq);
 
-/**
- * Writes every memtable to tables and returns when these are durable. [any-thread]
- */
+/** Writes every memtable to tables and returns when these are durable. [any-thread] */
 ESKER_API ESKER_MUST_USE esker_status esker_flush(struct esker_db *db, struct esker_error *err);
 
 /**
@@ -1527,9 +1209,7 @@ esker_status esker_compact(struct esker_db *db,
                            const struct esker_job *job,
                            struct esker_error *err);
 
-/**
- * Fills the numbers of a database. Costs microseconds, takes no lock that writers need. [any-thread]
- */
+/** Fills the numbers of a database. Costs microseconds, takes no lock that writers need. [any-thread] */
 ESKER_API
 ESKER_MUST_USE
 esker_status esker_db_stats(struct esker_db *db,
