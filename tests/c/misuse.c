@@ -49,7 +49,6 @@ static void bad_database(esker_db *db) {
   STATUS(ESKER_MISUSE, esker_compact(db, NULL, NULL, 0, NULL, NULL));
   STATUS(ESKER_MISUSE, esker_db_stats(db, &stats));
   STATUS(ESKER_MISUSE, esker_property(db, "levels", buffer, sizeof buffer, &size));
-  STATUS(ESKER_MISUSE, esker_last_error(db, &filled));
   if (db != NULL) {
     STATUS(ESKER_MISUSE, esker_batch_put(batch, db, "k", 1, "v", 1));
     STATUS(ESKER_MISUSE, esker_batch_delete(batch, db, "k", 1));
@@ -84,6 +83,11 @@ static void handles(void) {
   bad_database((esker_db *)~(uintptr_t)0);
   bad_database((esker_db *)((uintptr_t)db ^ 8));
   bad_database((esker_db *)((uintptr_t)db + 4));
+  error = new_error();
+  STATUS(ESKER_MISUSE, esker_last_error(NULL, &error));
+  STATUS(ESKER_MISUSE, esker_last_error(closed, &error));
+  STATUS(ESKER_MISUSE, esker_last_error(options, &error));
+  STATUS(ESKER_MISUSE, esker_last_error(here, &error));
 
   /* The wrong type, and then a freed one, for every other kind of handle. */
   STATUS(ESKER_MISUSE, esker_batch_put((esker_batch *)(void *)db, NULL, "k", 1, "v", 1));
