@@ -17,6 +17,7 @@ mod layering;
 mod tidy;
 mod header;
 mod link;
+mod simdb;
 mod recovery;
 mod api;
 mod model;
