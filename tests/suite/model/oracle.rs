@@ -188,8 +188,11 @@ impl Oracle {
     /// After a crash of a database whose writes were all logged: finds the prefix that came back, the
     /// shortest where several fit (their difference cannot be seen), and forgets the rest.
     pub fn cut_to(&mut self, rows: &[Shown], promised: SeqNo) -> Result<(), String> {
+        // Numbers between two writes were burned; what is promised up to there ends with the write before.
+        let first = self.writes.iter().rev().map(|write| write.last).find(|end| *end <= promised);
+        let first = first.unwrap_or(0);
         let ends = [0].into_iter().chain(self.writes.iter().map(|write| write.last));
-        let mut ends = ends.skip_while(|end| *end < promised);
+        let mut ends = ends.skip_while(|end| *end < first);
         let Some(end) = ends.find(|end| self.is_state_at(*end, rows)) else {
             return Err(self.explain(rows, promised));
         };
