@@ -51,7 +51,8 @@ impl DbCore {
         }
         let last_seq = writer.next_seq - 1;
         let Some((log, length)) = writer.log.close(last_seq)? else {
-            return Ok(());
+            // Nothing to close, but logs of an earlier process may hold what no sync has covered yet.
+            return if self.log_sync.has_unsynced() { self.sync_log() } else { Ok(()) };
         };
         let close = CloseMark { log, length, last_seq };
         self.install(VersionEdit { close: Some(close), ..Default::default() }, &[])
