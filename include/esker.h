@@ -176,8 +176,8 @@ enum esker_open_flags
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   /**
-   * Create the database when there is none (an empty or absent directory, or one without esker
-   * files).
+   * Create the database when there is none: the directory is absent (its parent is not), or holds
+   * nothing but names that begin with '.', and lost+found.
    */
   ESKER_OPEN_CREATE = 1,
   /** With CREATE: fail with PRESENT when there is one. */

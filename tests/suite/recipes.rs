@@ -225,11 +225,7 @@ fn c19_overwrite_rounds() {
     let db = open(&kernel, &options).expect("opens");
     overwrite(&db, 100, 12);
     assert_all(&db, 100, 11, "after twelve rounds");
-    let range = ReadParams {
-        lower: Some(key(10)),
-        upper: Some(key(90)),
-        ..ReadParams::default()
-    };
+    let range = ReadParams { lower: Some(key(10)), upper: Some(key(90)), ..ReadParams::default() };
     let stale = (10..).zip(rows_of(&db, &range)).filter(|(n, row)| row.1 != value(*n, 11)).count();
     assert_eq!((rows_of(&db, &range).len(), stale), (80, 0), "a range");
     db.flush().expect("flushed");
@@ -294,8 +290,7 @@ fn e17_ref004_recipe() {
         let options = threaded(write_buffer);
         let db = open(&kernel, &options).expect("opens");
         for n in 0..count {
-            let durability =
-                if n % 1_000 == 999 { Durability::Sync } else { Durability::Buffered };
+            let durability = if n % 1_000 == 999 { Durability::Sync } else { Durability::Buffered };
             db.put(&with(durability), &key(n), &value(n, 4)).expect("written");
         }
         db.sync().expect("synced");
