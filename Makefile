@@ -98,8 +98,18 @@ test: all ## the Rust suite, then every C test, C++ test and example
 test-c: all ## only the second half: C and C++ tests, examples, README program, install
 	scripts/test-c.sh $(BUILD)
 
+# A quick build whose property "test.panic" panics: the link test sees that panic contained.
+PANICKING := $(BUILD)/forced_panic/libesker.a
+$(PANICKING): $(RAW)/libesker.a $(SHARED_FULL) scripts/clean-archive.sh
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+	  $(CARGO) rustc --locked --release --lib --crate-type staticlib --features forced_panic \
+	  --target-dir $(TARGET_DIR)/forced_panic
+	@mkdir -p $(@D)
+	scripts/clean-archive.sh $(TARGET_DIR)/forced_panic/release/libesker.a $@ \
+	  $$(nm -D --defined-only $(SHARED_FULL) | awk '{print $$3}')
+
 .PHONY: test-link
-test-link: all ## exported names, needed libraries, size, and two Rust archives in one program
+test-link: all $(PANICKING) ## exported names, needed libraries, size, and two Rust archives in one program
 	ESKER_ALL=1 $(SUITE) --nocapture link::
 
 .PHONY: test-header
@@ -119,6 +129,7 @@ $(BUILD)/torture: tests/torture/torture.c $(HEADER) $(SHARED)
 .PHONY: check
 check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 	$(CARGO) fmt --check
+	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features internals -- -D warnings
 	$(SUITE) layering:: tidy:: header:: vectors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items

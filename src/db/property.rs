@@ -81,6 +81,8 @@ impl DbCore {
             "options" => Some(self.options_text()),
             "stats" => Some(self.stats_text()),
             "memtables" => Some(self.memtables_text()),
+            #[cfg(feature = "forced_panic")]
+            "test.panic" => panic!("asked for by a test"),
             _ => None,
         }
     }

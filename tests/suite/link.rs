@@ -176,19 +176,30 @@ fn three_rust_libraries_in_one_program_each_catch_their_own_panic() {
     // Either of the two may come first: whose unwinding tables the linker keeps depends on the order.
     let orders = [[&esker, &cleaned, &second], [&second, &cleaned, &esker]];
     for (i, order) in orders.iter().enumerate() {
-        let program = work.join(format!("program{i}"));
-        output(
-            Command::new("gcc")
-                .args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"])
-                .arg(root().join("include"))
-                .arg(root().join("tests/link/main.c"))
-                .args(order)
-                .args(LIBRARIES)
-                .arg("-o")
-                .arg(&program),
-        );
-        let said = output(Command::new(&program).arg(work.join(format!("db{i}"))));
-        assert_eq!(said, "esker 1, first 42, second 42, esker again 1\n");
+        link_and_run(&work, &format!("program{i}"), order, &[]);
+    }
+    if let Some(panicking) = built("forced_panic/libesker.a") {
+        let define = ["-DFORCED_PANIC"];
+        link_and_run(&work, "esker-first", &[&panicking, &cleaned, &second], &define);
+        link_and_run(&work, "esker-last", &[&second, &cleaned, &panicking], &define);
     }
     std::fs::remove_dir_all(work).expect("the directory is ours");
+}
+
+/// Links tests/link/main.c with three archives in this order and runs it.
+fn link_and_run(work: &Path, name: &str, archives: &[&PathBuf], defines: &[&str]) {
+    let program = work.join(name);
+    output(
+        Command::new("gcc")
+            .args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"])
+            .arg(root().join("include"))
+            .args(defines)
+            .arg(root().join("tests/link/main.c"))
+            .args(archives)
+            .args(LIBRARIES)
+            .arg("-o")
+            .arg(&program),
+    );
+    let said = output(Command::new(&program).arg(work.join(format!("{name}.db"))));
+    assert_eq!(said, "esker 1, its panic 1, first 42, second 42, esker again 1\n");
 }
