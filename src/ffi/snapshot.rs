@@ -1,4 +1,4 @@
-//! Snapshots.
+//! Snapshots: frozen views, made and given back.
 #![allow(unsafe_code, reason = "exported names, and pointers of C callers")]
 
 use crate::ffi::arguments::{hand_out, no_handle, output};
