@@ -16,7 +16,7 @@ use crate::ffi::structs::{
 };
 use crate::ffi::values::esker_compact_flags::*;
 use crate::sync::Ordering;
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 /// Least time between two calls of a progress callback.
 const PROGRESS_MICROS: u64 = 100_000;
@@ -59,9 +59,7 @@ pub unsafe extern "C" fn esker_compact(
             // Tables are merged whole and one that begins with `hi` may be among them, so it makes no
             // difference to the engine whether `hi` itself is inside.
             let mut progress = Progress { job, told: None };
-            handle.db.compact(lo, hi, force, &mut |phase, done, total| {
-                progress.tell(phase, done, total)
-            })?;
+            handle.db.compact(lo, hi, force, &mut |_, done, total| progress.tell(done, total))?;
             Ok(ESKER_OK)
         })
     }
@@ -84,8 +82,8 @@ struct Progress {
 }
 
 impl Progress {
-    /// Whether to go on.
-    fn tell(&mut self, phase: &str, done: u64, total: u64) -> bool {
+    /// Whether to go on. The work has one phase.
+    fn tell(&mut self, done: u64, total: u64) -> bool {
         let Some(callback) = self.job.progress else {
             return true;
         };
@@ -94,17 +92,8 @@ impl Progress {
             return true;
         }
         self.told = Some(now);
-        let phase = phase_text(phase);
         // SAFETY: a function of the caller that returns normally, as the header asks.
-        calling_back(|| unsafe { callback(self.job.ctx, phase.as_ptr(), done, total) }) == 0
-    }
-}
-
-/// The static C text of a phase of the engine.
-fn phase_text(phase: &str) -> &'static CStr {
-    match phase {
-        "flush" => c"flush",
-        _ => c"compact",
+        calling_back(|| unsafe { callback(self.job.ctx, c"compact".as_ptr(), done, total) }) == 0
     }
 }
 

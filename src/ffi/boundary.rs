@@ -103,7 +103,7 @@ pub unsafe fn detailed(err: *mut esker_error, body: impl FnOnce() -> Answer) -> 
     })
 }
 
-/// Runs `body` on a database; a panic poisons it.
+/// Runs `body` on a database; a panic poisons it, which also enters it into the ring.
 pub fn contained(handle: &DbHandle, body: impl FnOnce(&DbHandle) -> Answer) -> Answer {
     catch(|| body(handle)).unwrap_or_else(|message| {
         handle.db.poison_after_panic(&message);
@@ -116,7 +116,9 @@ pub fn db_call(db: *const esker_db, body: impl FnOnce(&DbHandle) -> Answer) -> e
     plain(|| {
         let handle = enter_db(db)?;
         contained(&handle, body).inspect_err(|error| {
-            handle.db.record_error(error);
+            if error.kind() != ErrorKind::Panic {
+                handle.db.record_error(error);
+            }
         })
     })
 }
@@ -218,7 +220,14 @@ pub fn error_struct(error: &Error) -> esker_error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::handle::Db;
+    use crate::db::open::OpenFlags;
+    use crate::db::read::ReadParams;
+    use crate::db::write::WriteParams;
+    use crate::env::api::Fs;
     use crate::ffi::status::esker_status::*;
+    use crate::options::Options;
+    use crate::sync::Arc;
 
     #[test]
     fn a_panic_becomes_a_status_with_its_message() {
@@ -246,6 +255,36 @@ mod tests {
             // SAFETY: the struct is only read up to its size field.
             let status = unsafe { detailed(&raw mut err, || panic!("must not run")) };
             assert_eq!((status, err.value), (ESKER_ABI_MISMATCH, 77));
+        }
+    }
+
+    /// A database of its own in a fresh directory; the directory's path.
+    fn database(name: &str) -> (DbHandle, std::path::PathBuf) {
+        let path = std::env::temp_dir().join(format!("esker-{name}-{}", std::process::id()));
+        let flags = OpenFlags { create: true, exclusive: true };
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let db = Db::open(&Fs::Real, bytes, &Options::default(), flags).expect("a new database");
+        (DbHandle { db, pins: Arc::default() }, path)
+    }
+
+    #[test]
+    fn a_panic_poisons_its_database_and_no_other() {
+        let (hit, hit_path) = database("panic-hit");
+        let (spared, spared_path) = database("panic-spared");
+        let write = WriteParams::default();
+        hit.db.put(&write, b"k", b"before").expect("a sound database");
+        let error = contained(&hit, |_| panic!("planted")).expect_err("a panic");
+        assert_eq!(status_of(&error), ESKER_PANIC);
+        let refused = hit.db.put(&write, b"k", b"after").expect_err("poisoned");
+        assert_eq!(refused.kind(), ErrorKind::Poisoned);
+        assert!(refused.to_string().contains("planted"), "{refused}");
+        let value = hit.db.get(&ReadParams::default(), b"k").expect("reads go on");
+        assert_eq!(value.as_deref(), Some(&b"before"[..]));
+        assert_eq!(hit.db.errors_since(0).0.len(), 1, "the panic is in the ring once");
+        spared.db.put(&write, b"k", b"after").expect("another database is not affected");
+        for (handle, path) in [(hit, hit_path), (spared, spared_path)] {
+            handle.db.close(false).expect("closes");
+            Db::destroy(&Fs::Real, path.as_os_str().as_encoded_bytes()).expect("removed");
         }
     }
 

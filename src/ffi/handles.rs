@@ -136,9 +136,11 @@ impl IterHandle {
         self.failed = true;
     }
 
-    /// Keeps an error for esker_last_error() and in the ring of the database.
+    /// Keeps an error for esker_last_error() and in the ring of the database, where poisoning has put a
+    /// panic already.
     pub fn note(&mut self, error: &Error) {
-        let number = self.db.record_error(error);
+        let in_ring = error.kind() == ErrorKind::Panic;
+        let number = if in_ring { 0 } else { self.db.record_error(error) };
         self.last_error = Some(error.clone().with_number(number));
     }
 }

@@ -480,6 +480,61 @@ static void overlapping_calls(void) {
   STATUS(ESKER_OK, esker_close(db, 0, NULL));
 }
 
+struct caller {
+  esker_db *db;
+  int calls, wrong;
+};
+
+static void *call_until_closed(void *argument) {
+  struct caller *caller = argument;
+  esker_status rc;
+  do {
+    char buffer[8];
+    size_t size;
+    uint64_t seq;
+    esker_batch *batch = NULL;
+    esker_iter *iter = NULL;
+    rc = esker_get(caller->db, NULL, "k", 1, buffer, sizeof buffer, &size);
+    if (rc == ESKER_OK) rc = put(caller->db, "k", "v");
+    if (rc == ESKER_OK) rc = esker_latest_seq(caller->db, &seq);
+    if (rc == ESKER_OK && esker_batch_new(&batch) == ESKER_OK) {
+      rc = esker_batch_put(batch, caller->db, "k", 1, "v", 1);
+      if (rc == ESKER_OK) rc = esker_write(caller->db, NULL, batch, &seq);
+      if (esker_batch_free(batch) != ESKER_OK) caller->wrong = 1;
+    }
+    if (rc == ESKER_OK) rc = esker_iter_new(caller->db, NULL, &iter);
+    if (rc == ESKER_OK) rc = esker_iter_first(iter);
+    if (esker_iter_free(iter) != ESKER_OK) caller->wrong = 1;
+    caller->calls++;
+  } while (rc == ESKER_OK);
+  if (rc != ESKER_CLOSED && rc != ESKER_MISUSE) caller->wrong = rc;
+  return NULL;
+}
+
+/* Calls that race with a close complete, or answer CLOSED or MISUSE. */
+static void racing_close(void) {
+  int round, i;
+  for (round = 0; round < 20; round++) {
+    esker_db *db = open_new("racing");
+    struct caller callers[4];
+    pthread_t threads[4];
+    STATUS(ESKER_OK, put(db, "k", "v"));
+    for (i = 0; i < 4; i++) {
+      callers[i].db = db;
+      callers[i].calls = callers[i].wrong = 0;
+      CHECK(pthread_create(&threads[i], NULL, call_until_closed, &callers[i]) == 0);
+    }
+    for (i = 0; i < 100; i++) STATUS(ESKER_OK, put(db, "k", "v"));
+    error = new_error();
+    STATUS_ERR(ESKER_OK, esker_close(db, ESKER_CLOSE_DETACH, &error));
+    STATUS(ESKER_MISUSE, put(db, "k", "v"));
+    for (i = 0; i < 4; i++) {
+      CHECK(pthread_join(threads[i], NULL) == 0);
+      CHECK(callers[i].wrong == 0);
+    }
+  }
+}
+
 static int32_t close_from_callback(void *ctx, const char *phase, uint64_t done, uint64_t total) {
   (void)phase, (void)done, (void)total;
   STATUS(ESKER_MISUSE, esker_close(*(esker_db **)ctx, ESKER_CLOSE_DETACH, NULL));
@@ -607,6 +662,7 @@ int main(int argc, char **argv) {
   pins();
   stale_handles();
   overlapping_calls();
+  racing_close();
   callbacks();
   forked_child();
   fork_does_not_keep_the_lock();
