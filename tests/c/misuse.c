@@ -461,7 +461,7 @@ static void overlapping_calls(void) {
   esker_iter *iter = NULL;
   int i;
   for (i = 0; i < 50; i++) {
-    char key[8];
+    char key[16];
     snprintf(key, sizeof key, "%d", i);
     STATUS(ESKER_OK, put(db, key, key));
   }
