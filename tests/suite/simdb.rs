@@ -15,6 +15,10 @@ use std::collections::BTreeMap;
 
 pub const PATH: &str = "/db";
 
+/// Errno numbers, the same on all systems that matter here.
+pub const EIO: i32 = 5;
+pub const ENOSPC: i32 = 28;
+
 pub type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Tiny limits and all background work in the calling thread: a few writes make tables and levels.
