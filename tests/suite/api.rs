@@ -178,7 +178,7 @@ fn close_is_busy_with_children_and_detaches_when_told() {
     assert_eq!(kind(db.snapshot().map(|_| ())), Some(ErrorKind::Closed));
     assert_eq!(kind(db.flush()), Some(ErrorKind::Closed));
     assert_eq!(kind(db.sync()), Some(ErrorKind::Closed));
-    assert_eq!(kind(db.close(false)), Some(ErrorKind::Closed));
+    assert_eq!(kind(db.close(true)), Some(ErrorKind::Closed));
     // The lock is free although children still live.
     let db = reopen(&kernel, &calm()).expect("opens");
     assert_eq!(rows(&db).len(), 2);

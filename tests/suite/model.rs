@@ -67,8 +67,19 @@ fn report(line: &str) {
     writeln!(out, "{line}").expect("standard output takes a line");
 }
 
+/// Runs a sequence; a failing one runs once more, to tell what it did before it failed.
 fn run_one(seed: u64) -> Result<Summary, String> {
-    let run = || Sequence::new(seed).and_then(|mut sequence| sequence.run());
+    attempt(seed, Sequence::run).or_else(|text| match attempt(seed, Sequence::run_traced) {
+        Ok(_) => Err(format!("{text}\n(and it passes when run again)")),
+        Err(traced) => Err(traced),
+    })
+}
+
+fn attempt(
+    seed: u64,
+    run: impl FnOnce(&mut Sequence) -> Result<Summary, String>,
+) -> Result<Summary, String> {
+    let run = || Sequence::new(seed).and_then(|mut sequence| run(&mut sequence));
     let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(text.unwrap_or_else(|| "panicked".to_owned()))

@@ -1,7 +1,7 @@
 //! One sequence: a database in a simulated kernel and the oracle, driven through the same operations.
 
 use super::dice::{Dice, KeySpace, value};
-use super::oracle::{Change, Oracle};
+use super::oracle::{Change, Oracle, shown};
 use super::plan::{Plan, redraw};
 use super::walk::{Walk, compare_all, compare_get, random_view, scan};
 use esker::internals::batch::WriteBatch;
@@ -18,6 +18,8 @@ use esker::internals::sync::Arc;
 use esker::internals::types::{KeyspaceId, SeqNo};
 
 const PATH: &[u8] = b"/db";
+/// Lines of a trace that are worth showing.
+const TRACE_LINES: usize = 40;
 const POWER_CUTS: [CrashPolicy; 5] = [
     CrashPolicy::OnlySynced,
     CrashPolicy::Ext4Like,
@@ -63,6 +65,8 @@ pub struct Sequence {
     walks: Vec<Walk>,
     values: u64,
     pub summary: Summary,
+    /// What was done, when somebody wants to read it.
+    trace: Option<Vec<String>>,
 }
 
 fn unexpected(what: &str, error: &Error) -> Stop {
@@ -88,6 +92,7 @@ impl Sequence {
             walks: Vec::new(),
             values: 0,
             summary: Summary::default(),
+            trace: None,
         };
         sequence.open(true)?;
         Ok(sequence)
@@ -113,6 +118,22 @@ impl Sequence {
         Ok(self.summary)
     }
 
+    /// Runs the sequence; the error ends with what was done last.
+    pub fn run_traced(&mut self) -> Result<Summary, String> {
+        self.trace = Some(Vec::new());
+        let result = self.run();
+        let trace = self.trace.take().unwrap_or_default();
+        let last = &trace[trace.len().saturating_sub(TRACE_LINES)..];
+        result.map_err(|text| format!("{text}\n{}", last.join("\n")))
+    }
+
+    fn note(&mut self, line: impl FnOnce(&Sequence) -> String) {
+        if self.trace.is_some() {
+            let text = format!("  {}: {}", self.summary.operations, line(self));
+            self.trace.iter_mut().for_each(|trace| trace.push(text.clone()));
+        }
+    }
+
     pub fn db(&self) -> &Db {
         self.db.as_ref().expect("a database is open between two steps")
     }
@@ -123,6 +144,15 @@ impl Sequence {
         let db = Db::open(&fs, PATH, &self.plan.options, flags)
             .map_err(|e| format!("open: {:?} {e}", e.kind()))?;
         self.db = Some(db);
+        self.note(|s| {
+            let stats = s.db().stats();
+            let shape: Vec<u64> = stats.level.iter().map(|level| level.tables).collect();
+            let files: Vec<String> = s.kernel.files("/db").into_iter().map(|f| f.0).collect();
+            format!(
+                "open, latest {}, durable {}, tables {shape:?}, dropped {} bytes, {files:?}",
+                stats.latest_seq, stats.durable_seq, stats.recovered_dropped_bytes
+            )
+        });
         Ok(())
     }
 
@@ -204,6 +234,15 @@ impl Sequence {
         params: &WriteParams,
     ) -> Step {
         let logged = params.durability != Some(Durability::Unlogged);
+        self.note(|_| {
+            let outcome = written.as_ref().map_err(|e| format!("{:?} {e}", e.kind()));
+            let change = |c: &Change| {
+                let value = c.1.as_deref().map_or("delete".to_owned(), shown);
+                format!("{}={value}", shown(&c.0))
+            };
+            let changes: Vec<String> = changes.iter().map(change).collect();
+            format!("write {:?} {} -> {outcome:?}", params.durability, changes.join(", "))
+        });
         match written {
             Ok(last) => {
                 self.oracle.write(changes, last, logged)?;
@@ -241,6 +280,7 @@ impl Sequence {
 
     fn flush(&mut self) -> Step {
         let result = self.db().flush();
+        self.note(|_| format!("flush -> {result:?}"));
         self.outcome("flush", result)?;
         self.oracle.note_flushed(self.oracle.last_seq());
         Ok(())
@@ -253,6 +293,7 @@ impl Sequence {
         let lo = bounds.pop().filter(|_| self.dice.percent(50));
         let force = self.dice.percent(30);
         let result = self.db().compact(lo.as_deref(), hi.as_deref(), force, &mut |_, _, _| true);
+        self.note(|_| format!("compact {lo:?} {hi:?} force {force} -> {result:?}"));
         self.outcome("compact", result)?;
         self.oracle.note_flushed(self.oracle.last_seq());
         Ok(())
@@ -260,6 +301,7 @@ impl Sequence {
 
     fn sync(&mut self) -> Step {
         let result = self.db().sync();
+        self.note(|_| format!("sync -> {result:?}"));
         self.outcome("sync", result)?;
         self.oracle.note_durable(self.oracle.last_seq());
         Ok(())
@@ -348,6 +390,7 @@ impl Sequence {
     /// Closes in one of three ways and opens again, perhaps with other options.
     fn reopen(&mut self) -> Step {
         self.summary.reopens += 1;
+        self.note(|_| "close".to_owned());
         let db = self.db.take().expect("a database is open");
         let children = self.snapshots.len() + self.walks.len();
         if children > 0 && self.dice.percent(30) {
@@ -411,6 +454,11 @@ impl Sequence {
 
     /// Goes over to what a crash leaves.
     fn end_world(&mut self, policy: CrashPolicy) {
+        self.note(|s| {
+            let promised = (s.oracle.known_durable(), s.db().durable_seq());
+            let (errors, frozen) = (s.db().errors_since(0).0, s.kernel.frozen());
+            format!("{policy:?}, promised {promised:?}, frozen {frozen}, errors {errors:?}")
+        });
         let image = self.kernel.crash(policy, self.dice.next());
         // The dead process must do nothing more; its drop would otherwise close cleanly.
         self.kernel.freeze_after(0);
