@@ -362,7 +362,13 @@ fn a_failed_append_leaves_its_log_and_the_next_write_works() {
         let kernel = SimKernel::new(15);
         let db = open(&kernel, &calm()).expect("opens");
         fill(&db, 0, 10);
-        kernel.set_fault(Fault { call: CallKind::Pwrite, nth: 1, errno: EIO, forever: false, short });
+        kernel.set_fault(Fault {
+            call: CallKind::Pwrite,
+            nth: 1,
+            errno: EIO,
+            forever: false,
+            short,
+        });
         assert_eq!(kind(db.put(&buffered(), b"failed", &[7; 500])), Some(ErrorKind::Io));
         kernel.clear_faults();
         let before = names(&kernel, ".wal");
@@ -401,12 +407,8 @@ fn a_failing_flush_loses_nothing_and_recovers() {
 
 #[test]
 fn a_writer_that_waits_for_a_failing_flush_gets_its_error() {
-    let options = Options {
-        write_buffer: 1 << 10,
-        immutable_max: 1,
-        deterministic: false,
-        ..tiny()
-    };
+    let options =
+        Options { write_buffer: 1 << 10, immutable_max: 1, deterministic: false, ..tiny() };
     let kernel = SimKernel::new(17);
     let db = open(&kernel, &options).expect("opens");
     fill(&db, 0, 5);
@@ -455,7 +457,8 @@ fn survive_one_fault(call: CallKind, nth: u64, short: bool) -> bool {
     assert!(closed.is_ok() || fired, "{what}: close");
     drop(db);
     for (how, kernel) in [("close", &kernel), ("kill", &image)] {
-        let db = reopen(kernel, &tiny()).unwrap_or_else(|e| panic!("{what}: open after {how}: {e}"));
+        let db =
+            reopen(kernel, &tiny()).unwrap_or_else(|e| panic!("{what}: open after {how}: {e}"));
         let mut shown = rows(&db);
         shown.retain(|key, _| !unknown.contains(key));
         assert_eq!(shown, acknowledged, "{what}: after {how}");
