@@ -37,7 +37,14 @@ pub struct Retired {
 impl RetireList {
     /// Hands over memory to be dropped elsewhere.
     pub fn push(&self, garbage: Box<dyn Any + Send>) {
-        self.state.lock().garbage.push(garbage);
+        let mut state = self.state.lock();
+        if state.closed {
+            // Nobody will take it, and it may hold this list: drop it here, outside the lock.
+            drop(state);
+            drop(garbage);
+            return;
+        }
+        state.garbage.push(garbage);
         self.wake.notify_one();
     }
 
