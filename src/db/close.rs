@@ -51,8 +51,8 @@ impl DbCore {
         }
         let last_seq = writer.next_seq - 1;
         let Some((log, length)) = writer.log.close(last_seq)? else {
-            // Nothing to close, but logs of an earlier process may hold what no sync has covered yet.
-            return if self.log_sync.has_unsynced() { self.sync_log() } else { Ok(()) };
+            // Nothing to close, but an earlier process may have left what no sync has covered yet.
+            return self.sync_log();
         };
         let close = CloseMark { log, length, last_seq };
         self.install(VersionEdit { close: Some(close), ..Default::default() }, &[])

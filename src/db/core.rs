@@ -41,7 +41,7 @@ pub struct Writer {
 pub struct Keyspace {
     pub id: KeyspaceId,
     pub state: StateCell,
-    /// Everything up to this sequence number is in durable tables.
+    /// Everything up to this sequence number is in durable tables that a durable manifest names.
     pub flushed: AtomicU64,
 }
 
@@ -79,6 +79,8 @@ pub struct DbCore {
     pub current_log: AtomicU64,
     pub manifest: Mutex<VersionSet>,
     pub numbers: FileNumbers,
+    /// Whether the manifest is known to be durable; what a killed process left may not be.
+    pub settled: AtomicBool,
     pub keyspace: Keyspace,
     pub visible_seq: AtomicU64,
     pub snapshots: SnapshotList,
@@ -137,9 +139,26 @@ impl DbCore {
         self.progress.notify_all();
     }
 
+    /// Says that all of a set's state is durable.
+    pub fn note_settled(&self, set: &VersionSet) {
+        let flushed = set.state().keyspaces.get(&self.keyspace.id).map_or(0, |k| k.flushed);
+        self.keyspace.flushed.fetch_max(flushed, Ordering::AcqRel);
+        self.settled.store(true, Ordering::Release);
+    }
+
+    /// Makes the manifest that was found durable: what it says to be in tables is in no log any more.
+    fn settle(&self) -> Result<()> {
+        if !self.settled.load(Ordering::Acquire) {
+            let set = self.manifest.lock();
+            set.settle()?;
+            self.note_settled(&set);
+        }
+        Ok(())
+    }
+
     /// Syncs the log; a failure stops writes, for which bytes are lost cannot be known any more.
     pub fn sync_log(&self) -> Result<()> {
-        let synced = self.log_sync.sync();
+        let synced = self.settle().and_then(|()| self.log_sync.sync());
         self.stats.wal_syncs.add(1);
         if let Err(error) = &synced {
             self.poison(error);

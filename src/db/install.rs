@@ -38,9 +38,7 @@ impl DbCore {
         }
         self.keyspace.state.install(set.version(self.keyspace.id), flushed);
         let floor = set.state().log_floor;
-        if let Some(newest) = flushed.iter().map(|m| m.frozen_at()).max() {
-            self.keyspace.flushed.fetch_max(newest, Ordering::AcqRel);
-        }
+        self.note_settled(&set);
         drop(set);
         self.log_sync.forget_below(floor);
         self.retire.kick();

@@ -132,7 +132,6 @@ struct Opened {
     active: Arc<MemTable>,
     frozen: Vec<Arc<MemTable>>,
     visible: SeqNo,
-    flushed: SeqNo,
     recovered: Recovered,
     orphans: Vec<FileKind>,
 }
@@ -207,7 +206,6 @@ fn create_in(
         active: MemTable::new(DEFAULT_KEYSPACE, Some(retire.clone())),
         frozen: Vec::new(),
         visible: 0,
-        flushed: 0,
         recovered: Recovered::default(),
         orphans: Vec::new(),
     })
@@ -244,7 +242,7 @@ fn recover_in(
     let orphans = tables.chain(logs).collect();
     let log = LogWriter::new(dir.clone(), recovered.counted.clone());
     let writer = Writer { log, next_seq: max_seq + 1 };
-    Ok(Opened { set, writer, active, frozen, visible, flushed, recovered, orphans })
+    Ok(Opened { set, writer, active, frozen, visible, recovered, orphans })
 }
 
 /// This release knows the default keyspace in bytewise order.
@@ -333,7 +331,7 @@ fn assemble(
     opened: Opened,
     retire: Arc<RetireList>,
 ) -> DbCore {
-    let Opened { set, writer, active, frozen, visible, flushed, recovered, orphans } = opened;
+    let Opened { set, writer, active, frozen, visible, recovered, orphans } = opened;
     let blocks = BlockCache::new(options.cache_bytes);
     let open_max = options.open_tables_max as usize;
     let tables = TableCache::new(dir.clone(), blocks.clone(), open_max);
@@ -357,12 +355,13 @@ fn assemble(
         writer: Mutex::new(writer),
         log_sync,
         current_log: AtomicU64::new(current_log),
+        settled: AtomicBool::new(set.changed()),
         manifest: Mutex::new(set),
         numbers,
         keyspace: Keyspace {
             id: DEFAULT_KEYSPACE,
             state: StateCell::new(active, frozen, version, retire.clone()),
-            flushed: AtomicU64::new(flushed),
+            flushed: AtomicU64::new(0),
         },
         visible_seq: AtomicU64::new(visible),
         snapshots: SnapshotList::default(),

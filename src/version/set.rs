@@ -85,6 +85,8 @@ pub struct VersionSet {
     /// Carried by the next edit.
     noted_seq: SeqNo,
     noted_durable: Option<(FileNum, u64)>,
+    /// The manifest this process found.
+    found: Option<FileNum>,
     /// Manifests to be removed once a newer one is durable, or that could not be removed.
     stale: Vec<FileKind>,
     /// Logs freed by a durable floor and not yet said to be gone.
@@ -126,6 +128,7 @@ impl VersionSet {
         let mut set = VersionSet::with_state(fs, dir, loaded.state, levels, retire)?;
         set.numbers.reserve_above(loaded.number);
         set.edit_number = loaded.edit_number;
+        set.found = Some(loaded.number);
         set.stale = loaded.leftovers;
         set.stale.push(FileKind::Manifest(loaded.number));
         for kind in &set.stale {
@@ -157,6 +160,7 @@ impl VersionSet {
             recovered: None,
             rotate_at: 0,
             noted_durable: None,
+            found: None,
             stale: Vec::new(),
             freed: BTreeSet::new(),
             failed: None,
@@ -215,6 +219,15 @@ impl VersionSet {
     /// Whether this process has a manifest of its own; before that no file may be removed.
     pub fn changed(&self) -> bool {
         self.writer.is_some()
+    }
+
+    /// Makes what this process found in the manifest durable: one that was killed may have left the last
+    /// edit, or the file's name, in the page cache. Nothing to do once `changed`.
+    pub fn settle(&self) -> Result<()> {
+        let Some(number) = self.found.filter(|_| !self.changed()) else { return Ok(()) };
+        let file = self.dir.open_read(&FileKind::Manifest(number).name(), Area::Manifest)?;
+        file.sync_data()?;
+        self.dir.sync()
     }
 
     /// Number of the manifest that counts, as far as this process made it.
