@@ -597,6 +597,51 @@ fn check_life(
     assert_eq!(again, found, "{what}: the second recovery");
 }
 
+/// A kill at any point, a process that recovers and makes a promise without writing, then a power cut.
+#[test]
+fn promises_about_what_a_killed_process_left_in_the_page_cache_hold() {
+    let options = Options { write_buffer: 512, ..tiny() };
+    // Large values, so that whole logs fall below the floor of a flush.
+    let work = |db: &Db| {
+        for n in 0..24 {
+            if db.put(&buffered(), &key(n), &[n as u8; 9_000]).is_err() {
+                break;
+            }
+        }
+    };
+    let kernel = SimKernel::new(22);
+    let db = open(&kernel, &options).expect("opens");
+    let before = kernel.calls();
+    work(&db);
+    let calls = kernel.calls() - before;
+    drop(db);
+    for n in 0..=calls {
+        let kernel = SimKernel::new(22);
+        let db = open(&kernel, &options).expect("opens");
+        kernel.freeze_after(n);
+        work(&db);
+        let killed = crash(&kernel, Some(db), CrashPolicy::Kill, n);
+        for promise in ["sync", "close", "durable_seq"] {
+            let kernel = killed.crash(CrashPolicy::Kill, n);
+            let db = reopen(&kernel, &options).expect("opens");
+            let mut promised = rows(&db);
+            match promise {
+                "sync" => db.sync().expect("synced"),
+                "close" => db.close(false).expect("closed"),
+                _ => {
+                    let durable = db.durable_seq().expect("open");
+                    // The n-th put of this work has number n + 1.
+                    promised.retain(|k, _| (0..durable).any(|seq| *k == key(seq)));
+                }
+            }
+            let kernel = crash(&kernel, Some(db), CrashPolicy::OnlySynced, n);
+            let left = rows(&reopen(&kernel, &options).expect("opens"));
+            let kept = promised.iter().all(|(k, v)| left.get(k) == Some(v));
+            assert!(kept, "killed at call {n}, {promise}: {} of {}", left.len(), promised.len());
+        }
+    }
+}
+
 #[test]
 fn obsolete_files_are_removed_and_none_too_early() {
     let kernel = SimKernel::new(20);
