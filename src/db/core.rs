@@ -146,19 +146,25 @@ impl DbCore {
         self.settled.store(true, Ordering::Release);
     }
 
-    /// Makes the manifest that was found durable: what it says to be in tables is in no log any more.
-    fn settle(&self) -> Result<()> {
-        if !self.settled.load(Ordering::Acquire) {
-            let set = self.manifest.lock();
-            set.settle()?;
-            self.note_settled(&set);
+    /// Makes the manifest that was found durable: what it says to be in tables is in no log any more. As
+    /// with the log, a failure stops writes.
+    pub fn settle(&self) -> Result<()> {
+        if self.settled.load(Ordering::Acquire) {
+            return Ok(());
         }
-        Ok(())
+        let set = self.manifest.lock();
+        let settled = set.settle();
+        match &settled {
+            Ok(()) => self.note_settled(&set),
+            Err(error) => self.poison(error),
+        }
+        settled
     }
 
     /// Syncs the log; a failure stops writes, for which bytes are lost cannot be known any more.
     pub fn sync_log(&self) -> Result<()> {
-        let synced = self.settle().and_then(|()| self.log_sync.sync());
+        self.settle()?;
+        let synced = self.log_sync.sync();
         self.stats.wal_syncs.add(1);
         if let Err(error) = &synced {
             self.poison(error);

@@ -36,7 +36,9 @@ impl DbCore {
             }
             writer.next_seq - 1
         };
-        self.wait_flushed(frozen_at)
+        self.wait_flushed(frozen_at)?;
+        // With nothing to flush, the tables may be those of a killed process.
+        self.settle()
     }
 
     /// Flushes, then merges the tables of a key range (both ends inside) down to one sorted run. `force`
