@@ -621,12 +621,13 @@ fn promises_about_what_a_killed_process_left_in_the_page_cache_hold() {
         kernel.freeze_after(n);
         work(&db);
         let killed = crash(&kernel, Some(db), CrashPolicy::Kill, n);
-        for promise in ["sync", "close", "durable_seq"] {
+        for promise in ["sync", "flush", "close", "durable_seq"] {
             let kernel = killed.crash(CrashPolicy::Kill, n);
             let db = reopen(&kernel, &options).expect("opens");
             let mut promised = rows(&db);
             match promise {
                 "sync" => db.sync().expect("synced"),
+                "flush" => db.flush().expect("flushed"),
                 "close" => db.close(false).expect("closed"),
                 _ => {
                     let durable = db.durable_seq().expect("open");

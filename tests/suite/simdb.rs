@@ -36,9 +36,9 @@ pub fn tiny() -> Options {
     }
 }
 
-/// Default limits, no threads: nothing is flushed unless asked for.
+/// Large limits, no threads: nothing is flushed unless asked for.
 pub fn calm() -> Options {
-    Options { deterministic: true, ..Options::default() }
+    Options { deterministic: true, write_buffer: 4 << 20, ..Options::default() }
 }
 
 pub fn open(kernel: &Arc<SimKernel>, options: &Options) -> Result<Db> {

@@ -24,6 +24,9 @@ enum Place {
     Exhausted,
 }
 
+/// What `check` is told when no move was made.
+const RESTING: &str = "resting";
+
 /// One move.
 #[derive(Clone, Debug)]
 enum Move {
@@ -41,7 +44,7 @@ pub struct Walk {
     place: Place,
     limit: u64,
     left: u64,
-    view: String,
+    view: ReadParams,
 }
 
 /// Whether the range of `params` holds a key, by the words of the header.
@@ -90,14 +93,13 @@ impl Walk {
     pub fn open(db: &Db, oracle: &Oracle, params: &ReadParams, seq: SeqNo) -> Result<Walk, String> {
         let iter = db.iter(params).map_err(|e| format!("iter({params:?}): {e}"))?;
         let rows = oracle.rows(seq, |key| inside(params, key));
-        let view = format!("{params:?} at {seq}");
         let limit = params.limit;
-        Ok(Walk { iter, rows, place: Place::Nowhere, limit, left: limit, view })
+        Ok(Walk { iter, rows, place: Place::Nowhere, limit, left: limit, view: params.clone() })
     }
 
     /// Moves at random, `steps` times.
     pub fn stroll(&mut self, dice: &mut Dice, keys: KeySpace, steps: u64) -> Result<(), String> {
-        self.check(false, "resting")?;
+        self.check(false, RESTING)?;
         for _ in 0..steps {
             let step = self.draw(dice, keys);
             self.go(&step)?;
@@ -141,8 +143,9 @@ impl Walk {
         };
         let from = self.place;
         self.place = self.expect(step);
-        let told = moved.map_err(|e| format!("{} in {}: {e}", describe(step), self.view))?;
-        self.check(told, &format!("{} from {from:?}", describe(step)))
+        let told = moved.map_err(|e| format!("{} in {:?}: {e}", describe(step), self.view))?;
+        self.check(told, "moved")
+            .map_err(|text| format!("{} from {from:?}: {text}", describe(step)))
     }
 
     /// Where the move must lead; counts the rows of a limit.
@@ -193,15 +196,7 @@ impl Walk {
     fn check(&self, told: bool, what: &str) -> Result<(), String> {
         let iter = &self.iter;
         let on_row = matches!(self.place, Place::On(_));
-        let found = format!(
-            "{what}: shows {}={} @{} (valid {}, told {told}), must be {:?}",
-            shown(iter.key()),
-            shown(iter.value()),
-            iter.seq(),
-            iter.valid(),
-            self.place
-        );
-        let told_right = told == on_row || what == "resting";
+        let told_right = told == on_row || what == RESTING;
         let right = match self.place {
             Place::On(index) => {
                 iter.valid() && self.rows[index].matches(iter.key(), iter.value(), iter.seq())
@@ -218,14 +213,23 @@ impl Walk {
             }
             _ => "no row".to_owned(),
         };
-        Err(format!("cursor {found} {want}; {} rows in {}", self.rows.len(), self.view))
+        Err(format!(
+            "cursor {what}: shows {}={} @{} (valid {}, told {told}), must be {:?} {want}; {} rows in {:?}",
+            shown(iter.key()),
+            shown(iter.value()),
+            iter.seq(),
+            iter.valid(),
+            self.place,
+            self.rows.len(),
+            self.view
+        ))
     }
 
     /// After the database was closed: moving says so, the row last shown stays readable.
     pub fn is_closed(&mut self) -> Result<(), String> {
         use esker::internals::error::ErrorKind;
         match self.iter.next() {
-            Err(error) if error.kind() == ErrorKind::Closed => self.check(false, "resting"),
+            Err(error) if error.kind() == ErrorKind::Closed => self.check(false, RESTING),
             other => Err(format!("a cursor of a closed database: {other:?}")),
         }
     }
