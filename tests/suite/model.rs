@@ -69,9 +69,9 @@ fn report(line: &str) {
 
 /// Runs a sequence; a failing one runs once more, to tell what it did before it failed.
 fn run_one(seed: u64) -> Result<Summary, String> {
-    attempt(seed, Sequence::run).or_else(|text| match attempt(seed, Sequence::run_traced) {
-        Ok(_) => Err(format!("{text}\n(and it passes when run again)")),
-        Err(traced) => Err(traced),
+    attempt(seed, Sequence::run).map_err(|text| match attempt(seed, Sequence::run_traced) {
+        Ok(_) => format!("{text}\n(and it passes when run again)"),
+        Err(traced) => traced,
     })
 }
 

@@ -263,7 +263,7 @@ impl Sequence {
 
     /// Looks now and then at how many levels hold tables.
     fn count_levels(&mut self) {
-        if self.values.is_multiple_of(8) {
+        if self.values & 7 == 0 {
             let stats = self.db().stats();
             let used = stats.level.iter().filter(|level| level.tables > 0).count();
             self.summary.levels = self.summary.levels.max(used);
@@ -533,9 +533,8 @@ impl Sequence {
         plan.deletes = 10;
         let mut sequence = Sequence::with(dice, plan)?;
         for _ in 0..60 {
-            match sequence.write_one() {
-                Err(Stop::Wrong(text)) => return Err(text),
-                _ => {}
+            if let Err(Stop::Wrong(text)) = sequence.write_one() {
+                return Err(text);
             }
         }
         Ok(sequence)

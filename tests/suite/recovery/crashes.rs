@@ -1,0 +1,208 @@
+//! Crashes at every call of small workloads, and what may be removed when.
+
+use super::{fill, key, value};
+use crate::simdb::*;
+use esker::internals::db::handle::Db;
+use esker::internals::db::read::ReadParams;
+use esker::internals::env::sim::SimKernel;
+use esker::internals::env::sim::crash::CrashPolicy;
+use esker::internals::error::Result;
+use esker::internals::options::Options;
+use esker::internals::sync::Arc;
+
+/// A scripted life: what it had acknowledged, and what a sync had promised, when it died.
+struct Life {
+    acknowledged: u64,
+    promised: u64,
+}
+
+/// Three rows per batch, all with the batch's number; some synced, some flushed, one compaction.
+fn scripted(db: &Db, steps: u64) -> Life {
+    let mut life = Life { acknowledged: 0, promised: 0 };
+    let step = |life: &mut Life, n: u64| -> Result<()> {
+        let mut batch = esker::internals::batch::WriteBatch::new();
+        for place in 0..3 {
+            let key = format!("{}{place}", n % 5);
+            batch.put(db.keyspace(), key.as_bytes(), n.to_string().as_bytes())?;
+        }
+        let params = if n % 4 == 1 { synced() } else { buffered() };
+        db.write(batch.as_bytes(), &params)?;
+        life.acknowledged = n;
+        if n % 4 == 1 {
+            life.promised = n;
+        }
+        if n % 6 == 5 {
+            db.flush()?;
+            life.promised = n;
+        }
+        if n == 14 {
+            db.compact(None, None, false, &mut |_, _, _| true)?;
+            life.promised = n;
+        }
+        Ok(())
+    };
+    for n in 1..=steps {
+        if step(&mut life, n).is_err() {
+            break;
+        }
+    }
+    life
+}
+
+/// The rows after `n` steps.
+fn scripted_rows(n: u64) -> Rows {
+    let mut rows = Rows::new();
+    for step in 1..=n {
+        for place in 0..3 {
+            let key = format!("{}{place}", step % 5).into_bytes();
+            rows.insert(key, step.to_string().into_bytes());
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_crash_point_of_a_script_reopens_to_a_legal_prefix() {
+    const STEPS: u64 = 18;
+    let options = Options { write_buffer: 512, ..tiny() };
+    let kernel = SimKernel::new(19);
+    let db = open(&kernel, &options).expect("opens");
+    let before = kernel.calls();
+    scripted(&db, STEPS);
+    let calls = kernel.calls() - before;
+    assert!(calls > 60, "{calls} calls are too few to be a test");
+    drop(db);
+    for n in 0..=calls {
+        for policy in CrashPolicy::ALL {
+            let kernel = SimKernel::new(19);
+            let db = open(&kernel, &options).expect("opens");
+            kernel.freeze_after(n);
+            let life = scripted(&db, STEPS);
+            let image = crash(&kernel, Some(db), policy, n);
+            let what = format!("call {n}, {policy:?}");
+            check_life(&image, &options, &life, policy, STEPS, &what);
+        }
+    }
+}
+
+fn check_life(
+    kernel: &Arc<SimKernel>,
+    options: &Options,
+    life: &Life,
+    policy: CrashPolicy,
+    steps: u64,
+    what: &str,
+) {
+    let db = reopen(kernel, options).unwrap_or_else(|e| panic!("{what}: {:?} {e}", e.kind()));
+    let found = rows(&db);
+    let lowest = match policy {
+        CrashPolicy::Kill => life.acknowledged,
+        // The newest write had perhaps not returned.
+        CrashPolicy::KillTorn => life.acknowledged.saturating_sub(1).max(life.promised),
+        _ => life.promised,
+    };
+    let highest = (life.acknowledged + 1).min(steps);
+    let legal = (lowest..=highest).any(|n| scripted_rows(n) == found);
+    assert!(legal, "{what}: not a state from {lowest} to {highest}: {found:?}");
+    // It can be written, crash and be opened again.
+    db.put(&synced(), b"more", b"1").expect("writes work after a crash");
+    db.put(&buffered(), b"and", b"2").expect("writes work after a crash");
+    let second = crash(kernel, Some(db), policy, 1);
+    let db = reopen(&second, options).unwrap_or_else(|e| panic!("{what}, again: {e}"));
+    let mut again = rows(&db);
+    assert_eq!(again.remove(&b"more"[..]), Some(b"1".to_vec()), "{what}: a synced write");
+    again.remove(&b"and"[..]);
+    assert_eq!(again, found, "{what}: the second recovery");
+}
+
+/// A kill at any point, a process that recovers and makes a promise without writing, then a power cut.
+#[test]
+fn promises_about_what_a_killed_process_left_in_the_page_cache_hold() {
+    let options = Options { write_buffer: 512, ..tiny() };
+    // Large values, so that whole logs fall below the floor of a flush.
+    let work = |db: &Db| {
+        for n in 0..24 {
+            if db.put(&buffered(), &key(n), &[n as u8; 9_000]).is_err() {
+                break;
+            }
+        }
+    };
+    let kernel = SimKernel::new(22);
+    let db = open(&kernel, &options).expect("opens");
+    let before = kernel.calls();
+    work(&db);
+    let calls = kernel.calls() - before;
+    drop(db);
+    for n in 0..=calls {
+        let kernel = SimKernel::new(22);
+        let db = open(&kernel, &options).expect("opens");
+        kernel.freeze_after(n);
+        work(&db);
+        let killed = crash(&kernel, Some(db), CrashPolicy::Kill, n);
+        for promise in ["sync", "flush", "close", "durable_seq"] {
+            let kernel = killed.crash(CrashPolicy::Kill, n);
+            let db = reopen(&kernel, &options).expect("opens");
+            let mut promised = rows(&db);
+            match promise {
+                "sync" => db.sync().expect("synced"),
+                "flush" => db.flush().expect("flushed"),
+                "close" => db.close(false).expect("closed"),
+                _ => {
+                    let durable = db.durable_seq().expect("open");
+                    // The n-th put of this work has number n + 1.
+                    promised.retain(|k, _| (0..durable).any(|seq| *k == key(seq)));
+                }
+            }
+            let kernel = crash(&kernel, Some(db), CrashPolicy::OnlySynced, n);
+            let left = rows(&reopen(&kernel, &options).expect("opens"));
+            let kept = promised.iter().all(|(k, v)| left.get(k) == Some(v));
+            assert!(kept, "killed at call {n}, {promise}: {} of {}", left.len(), promised.len());
+        }
+    }
+}
+
+#[test]
+fn obsolete_files_are_removed_and_none_too_early() {
+    let kernel = SimKernel::new(20);
+    let db = open(&kernel, &tiny()).expect("opens");
+    for round in 0..40 {
+        for n in 0..50 {
+            db.put(&buffered(), &key(n), &value(n + round)).expect("written");
+        }
+        let tables: u64 = shape(&db).iter().sum();
+        assert_eq!(names(&kernel, ".sst").len() as u64, tables, "round {round}");
+        let image = kernel.crash(CrashPolicy::OnlySynced, round);
+        drop(reopen(&image, &tiny()).expect("nothing is missing after a power cut"));
+    }
+    let logs = names(&kernel, ".wal");
+    assert!(logs.len() <= 2, "{logs:?}");
+    let mut manifests = names(&kernel, "");
+    manifests.retain(|name| name.starts_with("MANIFEST"));
+    assert_eq!(manifests.len(), 1, "{manifests:?}");
+}
+
+#[test]
+fn a_cursor_keeps_the_tables_of_its_view() {
+    let kernel = SimKernel::new(21);
+    let db = open(&kernel, &tiny()).expect("opens");
+    fill(&db, 0, 100);
+    db.flush().expect("flushed");
+    let mut iter = db.iter(&ReadParams::default()).expect("a cursor opens");
+    assert!(iter.first().expect("moves"));
+    for n in 0..100 {
+        db.delete(&buffered(), &key(n)).expect("written");
+    }
+    db.compact(None, None, true, &mut |_, _, _| true).expect("compacted");
+    assert!(rows(&db).is_empty());
+    let mut shown = 1;
+    while iter.next().expect("the old tables can be read") {
+        shown += 1;
+    }
+    assert_eq!(shown, 100);
+    drop(iter);
+    // The next work behind the scenes removes what only the cursor needed.
+    db.put(&buffered(), b"x", b"").expect("written");
+    db.flush().expect("flushed");
+    let tables: u64 = shape(&db).iter().sum();
+    assert_eq!(names(&kernel, ".sst").len() as u64, tables);
+}
