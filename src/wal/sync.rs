@@ -167,6 +167,7 @@ impl LogSync {
     }
 
     /// Whether a sync would have anything to do.
+    #[cfg(any(test, feature = "internals"))]
     pub fn has_unsynced(&self) -> bool {
         self.live.lock().has_unsynced()
     }
