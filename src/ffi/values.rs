@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! 1. Numbers are frozen; a test in C compares them.
+#![allow(rustdoc::broken_intra_doc_links, reason = "in the header's text [64 MiB] is a default")]
 #![allow(non_camel_case_types, reason = "names of the C header")]
 #![allow(dead_code, reason = "C programs use what this crate does not")]
 
