@@ -89,15 +89,6 @@ demo: $(BUILD)/examples/unicode ## stores 32,646 Unicode names, reads them in ev
 
 ##@ Test
 
-.PHONY: test
-test: all ## the Rust suite, then every C test, C++ test and example
-	$(CARGO) test --locked --features internals
-	scripts/test-c.sh $(BUILD)
-
-.PHONY: test-c
-test-c: all ## only the second half: C and C++ tests, examples, README program, install
-	scripts/test-c.sh $(BUILD)
-
 # A quick build whose property "test.panic" panics: the link test sees that panic contained.
 PANICKING := $(BUILD)/forced_panic/libesker.a
 $(PANICKING): $(RAW)/libesker.a $(SHARED_FULL) scripts/clean-archive.sh
@@ -107,6 +98,15 @@ $(PANICKING): $(RAW)/libesker.a $(SHARED_FULL) scripts/clean-archive.sh
 	@mkdir -p $(@D)
 	scripts/clean-archive.sh $(TARGET_DIR)/forced_panic/release/libesker.a $@ \
 	  $$(nm -D --defined-only $(SHARED_FULL) | awk '{print $$3}')
+
+.PHONY: test
+test: all $(PANICKING) ## the Rust suite, then every C test, C++ test and example
+	$(CARGO) test --locked --features internals
+	scripts/test-c.sh $(BUILD)
+
+.PHONY: test-c
+test-c: all ## only the second half: C and C++ tests, examples, README program, install
+	scripts/test-c.sh $(BUILD)
 
 .PHONY: test-link
 test-link: all $(PANICKING) ## exported names, needed libraries, size, and two Rust archives in one program
