@@ -223,7 +223,7 @@ enum esker_durability
   ESKER_DURABILITY_UNLOGGED = 1,
   /** A kill of the process. */
   ESKER_DURABILITY_BUFFERED = 2,
-  /** A power cut; the flush may be shared with other writers. In this release the same as SYNC. */
+  /** A power cut; the call waits up to `group_sync_us` for other writers to share one flush. */
   ESKER_DURABILITY_GROUP = 3,
   /** A power cut; flushed at once. */
   ESKER_DURABILITY_SYNC = 4,
@@ -451,6 +451,13 @@ enum esker_option
   ESKER_OPT_FILE_MODE = 5,
   /** u64 `durability` [2]: what ESKER_DURABILITY_DEFAULT means; 1 to 4. */
   ESKER_OPT_DURABILITY = 10,
+  /** u64 `group_sync_us` [500]: longest wait of a GROUP write, microseconds, up to 1 s; 0 = none. */
+  ESKER_OPT_GROUP_SYNC_US = 11,
+  /**
+   * u64 `sync_interval_us` [0 = off]: logged writes are flushed behind the scenes this many
+   * microseconds after they were made, up to one hour; no writer waits for that.
+   */
+  ESKER_OPT_SYNC_INTERVAL_US = 15,
   /** u64 `write_buffer` [64 MiB]: bytes of one memtable; 64 B to 4 GiB. */
   ESKER_OPT_WRITE_BUFFER = 20,
   /** u64 `write_buffer_entries` [0 = no limit]: entries of one memtable. */
@@ -1105,6 +1112,18 @@ esker_status esker_write(struct esker_db *db,
  * UNLOGGED are not logged; esker_flush() keeps those. [any-thread]
  */
 ESKER_API ESKER_MUST_USE esker_status esker_sync(struct esker_db *db, struct esker_error *err);
+
+/**
+ * Waits until writes up to `seq` survive a power cut, without asking for a flush of its own: a SYNC or GROUP
+ * write, esker_sync(), esker_flush() or `sync_interval_us` brings it about. PENDING when `timeout_us` passed
+ * first (0 = just look). INVALID for a number above esker_latest_seq(). POISONED or CLOSED when it can no
+ * longer happen. [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_wait_durable(struct esker_db *db,
+                                uint64_t seq,
+                                uint64_t timeout_us);
 
 /**
  * Makes an iterator over one frozen view: the snapshot of `options`, or the latest. Bounds, prefix and

@@ -46,6 +46,9 @@ impl Durability {
 pub struct Options {
     pub file_mode: u32,
     pub durability: Durability,
+    pub group_sync_us: u64,
+    /// 0 = off.
+    pub sync_interval_us: u64,
     pub write_buffer: u64,
     /// 0 = no limit.
     pub write_buffer_entries: u64,
@@ -77,6 +80,8 @@ impl Default for Options {
         Options {
             file_mode: 0o600,
             durability: Durability::Buffered,
+            group_sync_us: 500,
+            sync_interval_us: 0,
             write_buffer: 64 * MIB,
             write_buffer_entries: 0,
             immutable_max: 3,
@@ -176,6 +181,11 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
     spec!(10 c"durability", c"", c"2", (1, 4),
         c"What a write survives that asks for the default: 1 nothing, 2 a kill, 3 and 4 a power cut.",
         Field::Number { shown: Shown::Plain, get: |o| o.durability as u64, set: set_durability }),
+    spec!(11 c"group_sync_us", c"microseconds", c"500", (0, 1_000_000),
+        c"Longest wait of a GROUP write for others to share its flush; 0 = none.", number!(group_sync_us, Plain)),
+    spec!(15 c"sync_interval_us", c"microseconds", c"0", (0, 3_600_000_000u64),
+        c"Logged writes are synced behind the scenes this long after they were made; 0 = off.",
+        number!(sync_interval_us, Plain)),
     spec!(20 c"write_buffer", c"bytes", c"64MiB", (64, 4 * GIB),
         c"Bytes of one memtable.", number!(write_buffer, Bytes)),
     spec!(21 c"write_buffer_entries", c"entries", c"0", (0, u32::MAX as u64),

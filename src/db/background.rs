@@ -43,12 +43,14 @@ pub fn start(core: &Arc<DbCore>) -> Result<()> {
         return Ok(());
     }
     type Body = fn(&DbCore);
-    let bodies: [(&str, Body); 3] = [
+    let bodies: [(&str, Body); 4] = [
         ("esker-flush", |core| core.worker(Kind::Flush)),
         ("esker-compact", |core| core.worker(Kind::Compaction)),
         ("esker-clean", DbCore::cleaner),
+        ("esker-sync", DbCore::keep_synced),
     ];
-    for (name, body) in bodies {
+    let needed = if core.options.sync_interval_us > 0 { 4 } else { 3 };
+    for (name, body) in bodies.into_iter().take(needed) {
         let shared = core.clone();
         let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             process::block_signals();
@@ -84,6 +86,7 @@ impl DbCore {
         self.work_ready.notify_all();
         self.progress.notify_all();
         self.retire.close();
+        self.sync_interval.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             // A worker contains its own panics, so joining cannot fail; if it did it has ended too.

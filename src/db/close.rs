@@ -27,6 +27,7 @@ impl DbCore {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Err(Error::new(ErrorKind::Closed, Area::Engine, "the database was closed"));
         }
+        self.log_sync.announce();
         // Wakes a stalled writer, which then answers CLOSED, and ends the jobs at a stopping point.
         self.stop_threads();
         let result = match self.errors.cause() {

@@ -8,13 +8,19 @@
 //! 2. Sequence order is queue order.
 //! 3. Every member of a group learns its own result.
 //! 4. A group led by a BUFFERED write stops before the first SYNC one; one led by SYNC takes all.
+//! 5. A GROUP write first waits in the room, outside the queue, unsequenced and holding no lock: until the
+//!    oldest has waited for the window, a SYNC write comes or `ROOM_BYTES_MAX` wait. Then all of the room
+//!    enters the queue together. The first in the room watches the clock and never leaves it before.
 
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::options::Durability;
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::types::SeqNo;
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// So many bytes in the room end its wait.
+const ROOM_BYTES_MAX: usize = 1 << 20;
 
 /// How long a write may wait for background work.
 #[derive(Clone, Copy, Default)]
@@ -26,6 +32,8 @@ pub struct Patience {
 }
 
 enum Stage {
+    /// In the room.
+    Gathers,
     Waiting,
     Taken,
     Leads,
@@ -48,11 +56,52 @@ struct Queue {
     led: bool,
     stalled: bool,
     waiting: VecDeque<Arc<Waiter>>,
+    /// GROUP writes that are not in the queue yet, oldest first.
+    room: Vec<Arc<Waiter>>,
+    room_bytes: usize,
+}
+
+impl Queue {
+    /// Moves the whole room into the queue; somebody must lead, or be about to.
+    fn open_room(&mut self) {
+        self.room_bytes = 0;
+        for waiter in self.room.drain(..) {
+            if self.stalled && waiter.patience.no_stall {
+                settle(&waiter, Stage::Done(Err(timed_out())));
+                continue;
+            }
+            *waiter.stage.lock() = Stage::Waiting;
+            if waiter.patience.deadline.is_some() {
+                // From here on it has a time to watch.
+                waiter.wake.notify_one();
+            }
+            self.waiting.push_back(waiter);
+        }
+    }
+
+    /// Hands the leadership to the oldest waiting writer; there is none without one.
+    fn lead_next(&mut self) {
+        let next = self.waiting.pop_front();
+        self.led = next.is_some();
+        if let Some(next) = next {
+            settle(&next, Stage::Leads);
+        }
+    }
+
+    /// The room's time is over.
+    fn dispatch_room(&mut self) {
+        self.open_room();
+        if !self.led {
+            self.lead_next();
+        }
+    }
 }
 
 #[derive(Default)]
 pub struct CommitQueue {
     queue: Mutex<Queue>,
+    /// Longest time in the room; zero: there is no room.
+    window: Duration,
 }
 
 /// What became of a writer that joined.
@@ -78,6 +127,11 @@ fn timed_out() -> Error {
 }
 
 impl CommitQueue {
+    /// A queue whose GROUP writes wait up to `group_sync_us` for each other.
+    pub fn new(group_sync_us: u64) -> CommitQueue {
+        CommitQueue { queue: Mutex::default(), window: Duration::from_micros(group_sync_us) }
+    }
+
     /// Joins the queue; returns when this writer leads or its write is done.
     pub fn join(
         &self,
@@ -87,7 +141,11 @@ impl CommitQueue {
         patience: Patience,
     ) -> Role<'_> {
         let mut queue = self.queue.lock();
-        if !queue.led {
+        if durability == Durability::Sync {
+            queue.open_room();
+        }
+        let gathers = durability == Durability::Group && !self.window.is_zero();
+        if !gathers && !queue.led {
             queue.led = true;
             return Role::Leader(self.leadership());
         }
@@ -99,30 +157,59 @@ impl CommitQueue {
             count,
             durability,
             patience,
-            stage: Mutex::new(Stage::Waiting),
+            stage: Mutex::new(if gathers { Stage::Gathers } else { Stage::Waiting }),
             wake: Condvar::new(),
         });
-        queue.waiting.push_back(waiter.clone());
+        let mut opens_at = None;
+        if gathers {
+            opens_at = queue.room.is_empty().then(|| Instant::now() + self.window);
+            queue.room_bytes = queue.room_bytes.saturating_add(bytes.len());
+            queue.room.push(waiter.clone());
+            if queue.room_bytes >= ROOM_BYTES_MAX {
+                queue.dispatch_room();
+            }
+        } else {
+            queue.waiting.push_back(waiter.clone());
+        }
+        self.wait(queue, &waiter, opens_at)
+    }
+
+    /// Waits until the writer leads or its write is done. `opens_at`: when it has to open the room, if it
+    /// is the one that watches the clock.
+    fn wait(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        waiter: &Arc<Waiter>,
+        opens_at: Option<Instant>,
+    ) -> Role<'_> {
         loop {
-            let overdue = match patience.deadline {
-                Some(deadline) => waiter.wake.wait_until(&mut queue, deadline).timed_out(),
-                None => {
-                    waiter.wake.wait(&mut queue);
-                    false
-                }
-            };
             let mut stage = waiter.stage.lock();
-            match &*stage {
+            let (until, gathers) = match &*stage {
                 Stage::Leads => return Role::Leader(self.leadership()),
                 Stage::Done(result) => return Role::Done(result.clone()),
+                Stage::Gathers => (opens_at, true),
+                Stage::Waiting => (waiter.patience.deadline, false),
                 // Once taken the write is under way and its result must be awaited.
-                Stage::Taken => {}
-                Stage::Waiting if overdue => {
+                Stage::Taken => (None, false),
+            };
+            match until {
+                Some(at) if Instant::now() < at => {
+                    drop(stage);
+                    waiter.wake.wait_until(&mut queue, at);
+                }
+                Some(_) if gathers => {
+                    drop(stage);
+                    queue.dispatch_room();
+                }
+                Some(_) => {
                     *stage = Stage::Taken;
-                    queue.waiting.retain(|w| !Arc::ptr_eq(w, &waiter));
+                    queue.waiting.retain(|w| !Arc::ptr_eq(w, waiter));
                     return Role::Done(Err(timed_out()));
                 }
-                Stage::Waiting => {}
+                None => {
+                    drop(stage);
+                    waiter.wake.wait(&mut queue);
+                }
             }
         }
     }
@@ -193,10 +280,7 @@ impl Leadership<'_> {
             settle(member, Stage::Done(result(place)));
         }
         queue.stalled = false;
-        match queue.waiting.pop_front() {
-            Some(next) => settle(&next, Stage::Leads),
-            None => queue.led = false,
-        }
+        queue.lead_next();
     }
 }
 
@@ -252,6 +336,85 @@ mod tests {
         let results = [a, b, c].map(|t| t.join().expect("no panic").expect("written"));
         assert_eq!(results, [10, 11, 0]);
         assert!(!queue.queue.lock().led);
+    }
+
+    /// A GROUP writer in its own thread, once it is in the room.
+    fn join_room(queue: &Arc<CommitQueue>, bytes: usize) -> thread::JoinHandle<usize> {
+        let (before, other) = (queue.queue.lock().room.len(), queue.clone());
+        let handle = thread::spawn(move || {
+            let batch = vec![0; bytes];
+            match other.join(&batch, 1, Durability::Group, Patience::default()) {
+                Role::Leader(mut leader) => {
+                    let size = leader.gather(Durability::Group, 1 << 22).len() + 1;
+                    leader.finish(|_| Ok(0));
+                    size
+                }
+                Role::Done(result) => result.map_or(0, |_| 0),
+            }
+        });
+        while queue.queue.lock().room.len() == before && !handle.is_finished() {
+            thread::yield_now();
+        }
+        handle
+    }
+
+    /// A queue whose room is opened by nothing but what the test does.
+    fn patient() -> Arc<CommitQueue> {
+        Arc::new(CommitQueue::new(3_600_000_000))
+    }
+
+    #[test]
+    fn group_writes_gather_outside_the_queue_until_a_sync_write_comes() {
+        let queue = patient();
+        let members = [join_room(&queue, 1), join_room(&queue, 1), join_room(&queue, 1)];
+        assert!(!queue.queue.lock().led, "the room leads nothing");
+        // BUFFERED writes pass it by.
+        lead(&queue).finish(|_| Ok(0));
+        assert_eq!(queue.queue.lock().room.len(), 3);
+        let Role::Leader(mut leader) = queue.join(b"x", 1, Durability::Sync, Patience::default())
+        else {
+            panic!("the queue was free")
+        };
+        assert_eq!(leader.gather(Durability::Sync, 1 << 20).len(), 3);
+        leader.finish(|_| Ok(0));
+        assert_eq!(members.map(|m| m.join().expect("no panic")), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_full_room_enters_the_queue_as_one_group() {
+        let queue = patient();
+        let first = join_room(&queue, 1);
+        let second = join_room(&queue, ROOM_BYTES_MAX);
+        let sizes = [first, second].map(|m| m.join().expect("no panic"));
+        assert_eq!(sizes, [2, 0], "the first leads both");
+        assert!(queue.queue.lock().room.is_empty() && !queue.queue.lock().led);
+    }
+
+    #[test]
+    fn a_lone_group_write_leads_when_its_window_has_passed() {
+        let queue = Arc::new(CommitQueue::new(1));
+        assert_eq!(join_room(&queue, 1).join().expect("no panic"), 1);
+    }
+
+    #[test]
+    fn a_stalled_leader_is_left_by_room_members_that_must_not_wait() {
+        let queue = patient();
+        let leader = lead(&queue);
+        let other = queue.clone();
+        let member = thread::spawn(move || {
+            let patience = Patience { no_stall: true, deadline: None };
+            match other.join(b"x", 1, Durability::Group, patience) {
+                Role::Done(Err(error)) => error.kind(),
+                _ => panic!("must not wait"),
+            }
+        });
+        while queue.queue.lock().room.is_empty() {
+            thread::yield_now();
+        }
+        queue.set_stalled(true);
+        queue.queue.lock().open_room();
+        assert_eq!(member.join().expect("no panic"), ErrorKind::Timeout);
+        leader.finish(|_| Ok(0));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 use crate::compaction::plan::Limits;
 use crate::db::commit::CommitQueue;
 use crate::db::errors::ErrorRing;
+use crate::db::interval::SyncInterval;
 use crate::db::read_state::StateCell;
 use crate::db::snapshot::SnapshotList;
 use crate::db::stats::Stats;
@@ -76,6 +77,7 @@ pub struct DbCore {
     pub queue: CommitQueue,
     pub writer: Mutex<Writer>,
     pub log_sync: Arc<LogSync>,
+    pub sync_interval: SyncInterval,
     pub current_log: AtomicU64,
     pub manifest: Mutex<VersionSet>,
     pub numbers: FileNumbers,
@@ -131,6 +133,7 @@ impl DbCore {
         self.errors.stop(error);
         self.errors.record(error);
         self.notify_progress();
+        self.log_sync.announce();
     }
 
     /// Wakes everybody who waits for background work, also one who is just about to wait.
@@ -144,6 +147,7 @@ impl DbCore {
         let flushed = set.state().keyspaces.get(&self.keyspace.id).map_or(0, |k| k.flushed);
         self.keyspace.flushed.fetch_max(flushed, Ordering::AcqRel);
         self.settled.store(true, Ordering::Release);
+        self.log_sync.announce();
     }
 
     /// Makes the manifest that was found durable: what it says to be in tables is in no log any more. As

@@ -128,6 +128,11 @@ impl Db {
         self.0.core.sync()
     }
 
+    /// Waits until writes up to `seq` survive a power cut; false when `timeout_us` passed first.
+    pub fn wait_durable(&self, seq: SeqNo, timeout_us: u64) -> Result<bool> {
+        self.0.core.wait_durable(seq, timeout_us)
+    }
+
     pub fn latest_seq(&self) -> Result<SeqNo> {
         self.0.core.check_open()?;
         Ok(self.0.core.visible())

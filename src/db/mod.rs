@@ -1,14 +1,15 @@
 //! The engine, one file per verb over one shared core.
 //!
-//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `stats` (small parts), `core` (what is
-//! shared, the lock order, sticky failure), `install` (the one door by which the tree changes), `write`,
-//! `read`, `iter` (the three user stories), `background` and `obsolete` (work behind the scenes), `open`,
+//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `stats` (small parts), `core` (what is
+//! shared, the lock order, sticky failure), `install` (the one door by which the tree changes), `durable`,
+//! `write`, `read`, `iter` (the user stories), `background` and `obsolete` (work behind the scenes), `open`,
 //! `close`, `maintain` (flush, compact, sync), `property`, `handle` (the engine as one value).
 
 pub mod errors;
 pub mod snapshot;
 pub mod read_state;
 pub mod commit;
+pub mod interval;
 pub mod stats;
 pub mod core;
 pub mod install;
@@ -16,6 +17,7 @@ pub mod obsolete;
 pub mod read;
 pub mod iter;
 pub mod background;
+pub mod durable;
 pub mod write;
 pub mod maintain;
 pub mod close;

@@ -15,6 +15,7 @@ use crate::db::background;
 use crate::db::commit::CommitQueue;
 use crate::db::core::{DbCore, Keyspace, Work, Writer};
 use crate::db::errors::ErrorRing;
+use crate::db::interval::SyncInterval;
 use crate::db::read_state::StateCell;
 use crate::db::snapshot::SnapshotList;
 use crate::db::stats::Stats;
@@ -351,9 +352,10 @@ fn assemble(
         job: job_context(fs, &dir, options, &tables, &numbers, &retire),
         options: options.clone(),
         lock: Mutex::new(Some(lock)),
-        queue: CommitQueue::default(),
+        queue: CommitQueue::new(options.group_sync_us),
         writer: Mutex::new(writer),
         log_sync,
+        sync_interval: SyncInterval::default(),
         current_log: AtomicU64::new(current_log),
         settled: AtomicBool::new(set.changed()),
         manifest: Mutex::new(set),

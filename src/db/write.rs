@@ -92,6 +92,7 @@ impl DbCore {
         });
         if self.options.deterministic {
             self.run_background();
+            self.sync_if_due();
         }
         own
     }
@@ -159,6 +160,9 @@ impl DbCore {
             }
         }
         self.visible_seq.store(last_seq, Ordering::Release);
+        if !logged.is_empty() {
+            self.wind_sync_interval();
+        }
         Ok(())
     }
 
@@ -281,20 +285,6 @@ impl DbCore {
             return Err(error.context("starting a new log"));
         }
         self.current_log.store(number.0, Ordering::Release);
-        Ok(())
-    }
-
-    /// Makes every logged write that returned before the call survive a power cut.
-    pub fn sync(&self) -> Result<()> {
-        self.check_open()?;
-        self.errors.check()?;
-        self.sync_log()?;
-        if let Some(mut writer) = self.writer.try_lock() {
-            // Evidence of the sync for a later recovery; without it nothing is lost but certainty.
-            if let Err(error) = writer.log.stamp_if_useful() {
-                self.errors.record(&error);
-            }
-        }
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::ffi::boundary::{batch_call, db_call, db_call_detailed, plain, prepare
 use crate::ffi::handles::{BatchHandle, claim, enter_db, publish};
 use crate::ffi::params::write_params;
 use crate::ffi::registry;
-use crate::ffi::status::esker_status::{self, ESKER_DONE, ESKER_OK};
+use crate::ffi::status::esker_status::{self, ESKER_DONE, ESKER_OK, ESKER_PENDING};
 use crate::ffi::structs::{
     esker_batch, esker_batch_op, esker_db, esker_error, esker_slice, esker_write_opts, zeroed,
 };
@@ -294,4 +294,21 @@ pub unsafe extern "C" fn esker_sync(db: *mut esker_db, err: *mut esker_error) ->
             Ok(ESKER_OK)
         })
     }
+}
+
+/// Waits until writes up to `seq` survive a power cut, without asking for a flush of its own: a SYNC or GROUP
+/// write, esker_sync(), esker_flush() or `sync_interval_us` brings it about. PENDING when `timeout_us` passed
+/// first (0 = just look). INVALID for a number above esker_latest_seq(). POISONED or CLOSED when it can no
+/// longer happen. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_wait_durable(
+    db: *mut esker_db,
+    seq: u64,
+    timeout_us: u64,
+) -> esker_status {
+    db_call(db, |handle| match handle.db.wait_durable(seq, timeout_us)? {
+        true => Ok(ESKER_OK),
+        false => Ok(ESKER_PENDING),
+    })
 }

@@ -13,8 +13,9 @@
 use crate::env::api::{Dir, File};
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering};
 use crate::types::{FileNum, SeqNo};
+use std::time::Instant;
 
 /// A log of an earlier process that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct LogSync {
     failed: Mutex<Option<Error>>,
     live: Mutex<Live>,
     durable_seq: AtomicU64,
+    /// Wakes those who wait for durability.
+    advanced: Condvar,
 }
 
 impl LogSync {
@@ -95,6 +98,7 @@ impl LogSync {
             failed: Mutex::new(None),
             live: Mutex::new(Live { logs: logs.collect(), newest_seq }),
             durable_seq: AtomicU64::new(durable_seq),
+            advanced: Condvar::new(),
         })
     }
 
@@ -113,7 +117,31 @@ impl LogSync {
             }
         }
         self.durable_seq.fetch_max(seq, Ordering::Release);
+        self.announce();
         Ok(())
+    }
+
+    /// Wakes those who wait for durability, also one who is just about to: more is durable, or waiting has
+    /// become useless.
+    pub fn announce(&self) {
+        drop(self.live.lock());
+        self.advanced.notify_all();
+    }
+
+    /// Waits until `over` says so, asked again after each `announce`, or until the deadline (none: for
+    /// ever). `over` takes no lock.
+    pub fn wait_for(&self, over: impl Fn() -> bool, deadline: Option<Instant>) {
+        let mut live = self.live.lock();
+        while !over() {
+            match deadline {
+                None => self.advanced.wait(&mut live),
+                Some(deadline) => {
+                    if self.advanced.wait_until(&mut live, deadline).timed_out() {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Logs with unsynced bytes, oldest first, and the sequence that is durable once they are synced. None

@@ -20,5 +20,6 @@ mod link;
 mod simdb;
 mod recovery;
 mod api;
+mod group;
 mod model;
 mod recipes;

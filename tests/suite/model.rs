@@ -166,7 +166,8 @@ fn the_oracle_notices_a_broken_promise() {
     assert_eq!(sequence.oracle.last_seq(), 0);
     // Had it been synced, the same state would be wrong.
     let mut sequence = Sequence::sample(8).expect("the database opens");
-    sequence.oracle.note_durable(1);
+    let last = sequence.oracle.last_seq();
+    sequence.oracle.note_durable(last);
     let text = sequence.lose_unsynced().expect_err("a synced write is gone");
     assert!(text.contains("came back"), "{text}");
 }

@@ -26,6 +26,7 @@ impl Plan {
                 vec![buffered],
                 vec![buffered, buffered, buffered, Durability::Sync],
                 vec![buffered, Durability::Sync, Durability::Group],
+                vec![Durability::Group, buffered],
             ])
         };
         let mut options = Options {
@@ -52,6 +53,8 @@ impl Plan {
 /// Draws what may differ from one open to the next.
 pub fn redraw(dice: &mut Dice, options: &mut Options) {
     options.write_buffer = dice.pick(&[64, 256, 256, 512, 512, 1_024, 2_048]);
+    options.group_sync_us = dice.pick(&[0, 0, 0, 20]);
+    options.sync_interval_us = dice.pick(&[0, 0, 100]);
     options.write_buffer_entries = dice.pick(&[0, 0, 0, 7]);
     options.immutable_max = dice.between(1, 3);
     options.block_size = 256;
