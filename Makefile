@@ -124,6 +124,31 @@ torture: $(BUILD)/torture ## kills a writer ROUNDS times (SEED=n) and looks for 
 $(BUILD)/torture: tests/torture/torture.c $(HEADER) $(SHARED)
 	$(CC) $(C_FLAGS) $< -o $@ $(C_LINK)
 
+##@ Measure
+
+# A benchmark, never a test of time. LevelDB is fetched and built for this target only.
+N            ?= 2000000
+VALUE        ?= 100
+READS        ?= $(N)
+BENCH_ROUNDS ?= 3
+ROWS         ?=
+BENCH_DIR    ?= $(BUILD)/bench/data
+LEVELDB      := $(BUILD)/bench/leveldb
+
+.PHONY: bench
+bench: $(BUILD)/bench/bench ## Esker beside LevelDB: N, VALUE, READS, BENCH_ROUNDS, ROWS=a,b; table and CSV
+	$< $(BENCH_DIR) idle
+	$< $(BENCH_DIR) n=$(N) value=$(VALUE) reads=$(READS) rounds=$(BENCH_ROUNDS) rows=$(ROWS) \
+	  csv=$(BUILD)/bench/bench.csv > $(BUILD)/bench/bench.md
+	@cat $(BUILD)/bench/bench.md
+
+$(LEVELDB)/libleveldb.a: benches/compare/leveldb.sh benches/compare/Cargo.lock
+	benches/compare/leveldb.sh $(LEVELDB)
+
+$(BUILD)/bench/bench: $(wildcard benches/*.[ch]) $(LEVELDB)/libleveldb.a $(HEADER) $(SHARED)
+	$(CC) -std=gnu99 -O2 -g $(WARNINGS) -Iinclude -I$(LEVELDB)/include $(filter %.c,$^) -o $@ \
+	  -L$(LEVELDB) -lleveldb $(C_LINK) -lstdc++ -lm
+
 ##@ Check
 
 .PHONY: check
