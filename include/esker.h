@@ -690,6 +690,12 @@ typedef struct esker_job {
   esker_progress_fn progress;
 } esker_job;
 
+/** A key range: from `lower` (inside) to `upper` (outside); data == NULL leaves that end open. */
+typedef struct esker_range {
+  struct esker_slice lower;
+  struct esker_slice upper;
+} esker_range;
+
 /** One level of the tree; counters count compactions into it since open. */
 typedef struct esker_level_stats {
   uint64_t tables;
@@ -1227,6 +1233,17 @@ esker_status esker_compact(struct esker_db *db,
                            uint32_t flags,
                            const struct esker_job *job,
                            struct esker_error *err);
+
+/**
+ * Estimates the bytes on disk and in memtables of `n` ranges into sizes[0..n). Reads no data blocks.
+ * INVALID when a lower end is above its upper end. [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_approx_sizes(struct esker_db *db,
+                                size_t n,
+                                const struct esker_range *ranges,
+                                uint64_t *sizes);
 
 /** Fills the numbers of a database. Costs microseconds, takes no lock that writers need. [any-thread] */
 ESKER_API

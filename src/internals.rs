@@ -189,6 +189,9 @@ pub mod compaction {
     }
 }
 pub mod db {
+    pub mod approximate {
+        pub use crate::db::approximate::*;
+    }
     pub mod errors {
         pub use crate::db::errors::*;
     }

@@ -4,6 +4,7 @@
 //! 1. Children (iterators, snapshots) keep the core alive and may be freed in any order, also after close.
 //! 2. Dropping the last handle closes the database; errors of that close go to the error ring only.
 
+use crate::db::approximate::KeyRange;
 use crate::db::close;
 use crate::db::core::DbCore;
 use crate::db::iter::DbIter;
@@ -121,6 +122,11 @@ impl Db {
         progress: Progress<'_>,
     ) -> Result<()> {
         self.0.core.compact(lo, hi, force, progress)
+    }
+
+    /// Estimates the bytes of every range, on disk and in memtables, into `sizes`.
+    pub fn approximate_sizes(&self, ranges: &[KeyRange<'_>], sizes: &mut [u64]) -> Result<()> {
+        self.0.core.approximate_sizes(ranges, sizes)
     }
 
     /// Makes every logged write that returned before the call survive a power cut.

@@ -3,7 +3,7 @@
 //! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `stats` (small parts), `core` (what is
 //! shared, the lock order, sticky failure), `install` (the one door by which the tree changes), `durable`,
 //! `write`, `read`, `iter` (the user stories), `background` and `obsolete` (work behind the scenes), `open`,
-//! `close`, `maintain` (flush, compact, sync), `property`, `handle` (the engine as one value).
+//! `close`, `maintain` (flush, compact, sync), `approximate`, `property`, `handle` (the engine as one value).
 
 pub mod errors;
 pub mod snapshot;
@@ -20,6 +20,7 @@ pub mod background;
 pub mod durable;
 pub mod write;
 pub mod maintain;
+pub mod approximate;
 pub mod close;
 pub mod open;
 pub mod property;

@@ -1,18 +1,20 @@
 //! Maintenance: flush, compact, numbers and texts.
 #![allow(unsafe_code, reason = "exported names, and pointers of C callers")]
 
+use crate::db::approximate::KeyRange;
 use crate::db::stats::{LevelSnapshot, StatsSnapshot};
 use crate::env::api::Fs;
-use crate::error::Result;
+use crate::error::{Area, Error, Result};
 use crate::ffi::arguments::{
-    c_text, check_flags, check_reserved, optional_key, output, output_struct, read_struct,
-    write_text,
+    c_text, check_flags, check_reserved, invalid, optional_key, output, output_array,
+    output_struct, read_struct, write_text,
 };
 use crate::ffi::boundary::{calling_back, db_call, db_call_detailed};
 
 use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK};
 use crate::ffi::structs::{
-    esker_db, esker_error, esker_job, esker_level_stats, esker_slice, esker_stats, zeroed,
+    esker_db, esker_error, esker_job, esker_level_stats, esker_range, esker_slice, esker_stats,
+    zeroed,
 };
 use crate::ffi::values::esker_compact_flags::*;
 use crate::sync::Ordering;
@@ -95,6 +97,59 @@ impl Progress {
         // SAFETY: a function of the caller that returns normally, as the header asks.
         calling_back(|| unsafe { callback(self.job.ctx, c"compact".as_ptr(), done, total) }) == 0
     }
+}
+
+/// Estimates the bytes on disk and in memtables of `n` ranges into sizes[0..n). Reads no data blocks.
+/// INVALID when a lower end is above its upper end. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_approx_sizes(
+    db: *mut esker_db,
+    n: usize,
+    ranges: *const esker_range,
+    sizes: *mut u64,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: the pointers are NULL or arrays of `n` elements, as the header asks.
+        unsafe {
+            let out = output_array(sizes, n, "sizes")?;
+            let ranges = key_ranges(ranges, n)?;
+            let mut found = zeroes(n)?;
+            handle.db.approximate_sizes(&ranges, &mut found)?;
+            for (at, size) in found.into_iter().enumerate() {
+                out.set_at(at, size);
+            }
+        }
+        Ok(ESKER_OK)
+    })
+}
+
+fn zeroes(n: usize) -> Result<Vec<u64>> {
+    let mut all = Vec::new();
+    let no_memory = |_| Error::no_memory(Area::Engine, n.saturating_mul(size_of::<u64>()));
+    all.try_reserve_exact(n).map_err(no_memory)?;
+    all.resize(n, 0);
+    Ok(all)
+}
+
+/// # Safety
+/// `ranges` is NULL or an array of `n` elements whose bytes are readable for their sizes.
+unsafe fn key_ranges<'a>(ranges: *const esker_range, n: usize) -> Result<Vec<KeyRange<'a>>> {
+    if ranges.is_null() && n != 0 {
+        return Err(invalid(format!("ranges is NULL and n is {n}")));
+    }
+    let mut all = Vec::new();
+    let no_memory = |_| Error::no_memory(Area::Engine, n.saturating_mul(size_of::<KeyRange<'_>>()));
+    all.try_reserve_exact(n).map_err(no_memory)?;
+    for at in 0..n {
+        // SAFETY: inside the array by the caller's promise; unaligned pointers are tolerated.
+        let range = unsafe { ranges.add(at).read_unaligned() };
+        // SAFETY: the caller's promise.
+        all.push(unsafe {
+            (optional_key(range.lower, "lower")?, optional_key(range.upper, "upper")?)
+        });
+    }
+    Ok(all)
 }
 
 /// Fills the numbers of a database. Costs microseconds, takes no lock that writers need. [any-thread]

@@ -136,6 +136,36 @@ impl<T: Plain> Output<T> {
     }
 }
 
+/// Where `n` results go.
+pub struct OutputArray<T>(*mut T);
+
+/// Checks and zeroes an array of outputs, which may be NULL when it is empty.
+///
+/// # Safety
+/// `out` is NULL or writable for `n` elements during the call.
+pub unsafe fn output_array<T: Plain>(out: *mut T, n: usize, what: &str) -> Result<OutputArray<T>> {
+    let most = isize::MAX as usize / size_of::<T>();
+    if n > most {
+        return Err(invalid(format!("{what} cannot have {n} elements")));
+    }
+    if out.is_null() && n != 0 {
+        return Err(invalid(format!("{what} is NULL and has {n} elements")));
+    }
+    if n != 0 {
+        // SAFETY: not NULL, writable for `n` elements by the caller's promise.
+        unsafe { ptr::write_bytes(out.cast::<u8>(), 0, n * size_of::<T>()) };
+    }
+    Ok(OutputArray(out))
+}
+
+impl<T: Plain> OutputArray<T> {
+    /// Sets element `at`, which is below the `n` that was checked.
+    pub fn set_at(&self, at: usize, value: T) {
+        // SAFETY: inside the array that `output_array` was promised, and still writable.
+        unsafe { self.0.add(at).write_unaligned(value) }
+    }
+}
+
 /// Makes a handle: `*out` is NULL unless `make` succeeds. To be called inside a guard.
 ///
 /// # Safety

@@ -87,6 +87,14 @@ pub struct esker_error {
     pub message: [c_char; 200],
 }
 
+/// A key range: from `lower` (inside) to `upper` (outside); data == NULL leaves that end open.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct esker_range {
+    pub lower: esker_slice,
+    pub upper: esker_slice,
+}
+
 /// How to read. NULL or all-zero (but struct_size): latest view, no bounds, fill the cache, no time limit.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -321,7 +329,17 @@ macro_rules! sized {
     };
 }
 
-plain!(u32, u64, usize, esker_slice, esker_pin, esker_row, esker_level_stats, *const esker_row);
+plain!(
+    u32,
+    u64,
+    usize,
+    esker_slice,
+    esker_range,
+    esker_pin,
+    esker_row,
+    esker_level_stats,
+    *const esker_row
+);
 sized!(
     esker_error = 256,
     esker_read_opts = 80,

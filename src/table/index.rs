@@ -266,6 +266,16 @@ impl Index {
         at
     }
 
+    /// Where the block of `find` begins.
+    pub fn offset_of(&self, key: &[u8]) -> u64 {
+        u64::from(self.block_word(self.find(key))) * WORD
+    }
+
+    /// Bytes of all data blocks.
+    pub fn data_len(&self) -> u64 {
+        u64::from(self.block_word(self.count)) * WORD
+    }
+
     /// Memory it holds.
     pub fn charge(&self) -> usize {
         self.bytes.capacity()

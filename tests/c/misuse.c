@@ -47,6 +47,7 @@ static void bad_database(esker_db *db) {
   STATUS(ESKER_MISUSE, esker_flush(db, &filled));
   CHECK(filled.status == ESKER_MISUSE && (filled.flags & ESKER_ERROR_CALLER_BUG) != 0);
   STATUS(ESKER_MISUSE, esker_compact(db, NULL, NULL, 0, NULL, NULL));
+  STATUS(ESKER_MISUSE, esker_approx_sizes(db, 0, NULL, NULL));
   STATUS(ESKER_MISUSE, esker_db_stats(db, &stats));
   STATUS(ESKER_MISUSE, esker_property(db, "levels", buffer, sizeof buffer, &size));
   if (db != NULL) {
@@ -204,6 +205,8 @@ static void null_pointers(void) {
   STATUS(ESKER_INVALID, esker_property(db, NULL, buffer, sizeof buffer, &size));
   STATUS(ESKER_INVALID, esker_property(db, "levels", NULL, 4, &size));
   STATUS(ESKER_INVALID, esker_property(db, "levels", buffer, sizeof buffer, NULL));
+  STATUS(ESKER_INVALID, esker_approx_sizes(db, 1, NULL, &number));
+  STATUS(ESKER_INVALID, esker_approx_sizes(db, (size_t)-1, NULL, &number));
   STATUS(ESKER_INVALID, esker_db_stats(db, NULL));
   STATUS(ESKER_INVALID, esker_last_error(db, NULL));
   STATUS(ESKER_INVALID, esker_errors(db, 0, NULL, 1, &size, &number));

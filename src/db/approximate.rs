@@ -1,0 +1,134 @@
+//! How large key ranges are, about.
+//!
+//! A table inside a range counts whole; of one that the range cuts, the share of its data blocks that lie in
+//! the range, which the index in memory tells. Of a memtable the first entries of the range are counted;
+//! when the range goes on behind them, the rest is judged by where its ends lie between the memtable's first
+//! and last key, as if keys were spread evenly.
+//!
+//! Invariants
+//! 1. No data block is read. Opening a table for its index may read its other sections.
+//! 2. The cost per range grows with the number of tables it touches, not with that of its entries.
+//! 3. A range that holds no key of a source gets nothing from it, or a part of the block or the span it
+//!    falls into.
+
+use crate::db::core::DbCore;
+use crate::db::read_state::ReadState;
+use crate::error::{Area, Error, Result};
+use crate::iter::internal::InternalIterator;
+use crate::key::TAG_MAX;
+use crate::memtable::table::MemTable;
+use crate::sync::Arc;
+use crate::table::handle::TableHandle;
+
+/// From the first key (inside) to the second (outside); `None` leaves that end open.
+pub type KeyRange<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// Entries of a memtable that are counted one by one.
+const COUNTED_MAX: u64 = 256;
+
+/// `whole * part / of`, and nothing of nothing.
+fn share(whole: u64, part: u64, of: u64) -> u64 {
+    let product = u128::from(whole) * u128::from(part.min(of));
+    // At most `whole`.
+    product.checked_div(u128::from(of)).unwrap_or(0) as u64
+}
+
+/// The eight bytes of `key` behind its first `skip` as a number that orders as they do.
+fn number_behind(key: &[u8], skip: usize) -> u64 {
+    let mut eight = [0; 8];
+    for (to, from) in eight.iter_mut().zip(key.get(skip..).unwrap_or_default()) {
+        *to = *from;
+    }
+    u64::from_be_bytes(eight)
+}
+
+impl DbCore {
+    /// Estimates the bytes of every range, on disk and in memtables, into `sizes`.
+    pub fn approximate_sizes(&self, ranges: &[KeyRange<'_>], sizes: &mut [u64]) -> Result<()> {
+        self.check_open()?;
+        for (lower, upper) in ranges {
+            if let (Some(lower), Some(upper)) = (lower, upper) {
+                if lower > upper {
+                    let message = "the lower end of a range is above its upper end";
+                    return Err(Error::invalid(Area::Argument, message));
+                }
+            }
+        }
+        let state = self.keyspace.state.load();
+        for (range, size) in ranges.iter().zip(sizes) {
+            *size = self.approximate_size(&state, *range)?;
+        }
+        Ok(())
+    }
+
+    fn approximate_size(&self, state: &ReadState, range: KeyRange<'_>) -> Result<u64> {
+        let (lower, upper) = range;
+        let mut size = 0u64;
+        for memtable in std::iter::once(&state.active).chain(&state.frozen) {
+            size = size.saturating_add(part_of_memtable(memtable, range)?);
+        }
+        for level in 0..state.version.levels() {
+            for table in state.version.overlapping(level, lower, upper) {
+                size = size.saturating_add(self.part_of_table(&table, range)?);
+            }
+        }
+        Ok(size)
+    }
+
+    fn part_of_table(&self, table: &Arc<TableHandle>, (lower, upper): KeyRange<'_>) -> Result<u64> {
+        let meta = &table.meta;
+        let lower = lower.filter(|lower| *lower > meta.smallest.as_slice());
+        let upper = upper.filter(|upper| *upper <= meta.largest.as_slice());
+        if lower.is_none() && upper.is_none() {
+            return Ok(meta.size);
+        }
+        let reader = self.tables.reader(table)?;
+        let index = reader.index();
+        let from = lower.map_or(0, |key| index.offset_of(key));
+        let to = upper.map_or(index.data_len(), |key| index.offset_of(key));
+        // Index and filter are shared out as the data is.
+        Ok(share(meta.size, to.saturating_sub(from), index.data_len()))
+    }
+}
+
+fn part_of_memtable(memtable: &Arc<MemTable>, (lower, upper): KeyRange<'_>) -> Result<u64> {
+    let whole = memtable.bytes();
+    if lower.is_none() && upper.is_none() {
+        return Ok(whole);
+    }
+    let mut iter = memtable.iter();
+    iter.seek(lower.unwrap_or_default(), TAG_MAX)?;
+    let (mut counted, mut bytes) = (0u64, 0u64);
+    while iter.valid() && upper.is_none_or(|upper| iter.key() < upper) {
+        if counted == COUNTED_MAX {
+            return Ok(bytes.max(share_by_keys(memtable, whole, (lower, upper))?));
+        }
+        counted += 1;
+        bytes += (iter.key().len() + iter.value().len()) as u64;
+        iter.next()?;
+    }
+    Ok(bytes)
+}
+
+/// The part of a memtable between two keys, as if its keys were spread evenly.
+fn share_by_keys(
+    memtable: &Arc<MemTable>,
+    whole: u64,
+    (lower, upper): KeyRange<'_>,
+) -> Result<u64> {
+    let mut iter = memtable.iter();
+    iter.seek_to_first()?;
+    let first = if iter.valid() { iter.key().to_vec() } else { return Ok(0) };
+    iter.seek_to_last()?;
+    let last = if iter.valid() { iter.key() } else { return Ok(0) };
+    // What all keys have in common says nothing about where one lies.
+    let common = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+    let (start, end) = (number_behind(&first, common), number_behind(last, common));
+    let place = |key: &[u8]| match key {
+        key if key <= first.as_slice() => start,
+        key if key >= last => end,
+        key => number_behind(key, common),
+    };
+    let (from, to) = (lower.map_or(start, place), upper.map_or(end, place));
+    Ok(share(whole, to.saturating_sub(from), end.saturating_sub(start)))
+}
