@@ -24,8 +24,8 @@ use crate::types::FileNum;
 use crate::version::edit::VersionEdit;
 use crate::version::state::ManifestState;
 
-/// Room kept allocated behind the last record.
-const RESERVE: u64 = 64 << 10;
+/// Room kept allocated behind the last record. A database that was never written stays below 64 KiB of disk.
+const RESERVE: u64 = 48 << 10;
 /// No database lives to see this many edits; a larger number in a file is damage.
 const EDIT_NUMBER_MAX: u64 = 1 << 48;
 
