@@ -25,6 +25,8 @@ pub type KeyRange<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 /// Entries of a memtable that are counted one by one.
 const COUNTED_MAX: u64 = 256;
+/// Bytes of a key that say where it lies; eight of them fill a u64.
+const PLACES: usize = 8;
 
 /// `whole * part / of`, and nothing of nothing.
 fn share(whole: u64, part: u64, of: u64) -> u64 {
@@ -33,13 +35,18 @@ fn share(whole: u64, part: u64, of: u64) -> u64 {
     product.checked_div(u128::from(of)).unwrap_or(0) as u64
 }
 
-/// The eight bytes of `key` behind its first `skip` as a number that orders as they do.
-fn number_behind(key: &[u8], skip: usize) -> u64 {
-    let mut eight = [0; 8];
-    for (to, from) in eight.iter_mut().zip(key.get(skip..).unwrap_or_default()) {
-        *to = *from;
-    }
-    u64::from_be_bytes(eight)
+/// What the bytes of keys are taken for when a key's place is worked out: decimal digits when all are,
+/// because their numbers would otherwise lie bunched.
+fn digits_of(keys: &[&[u8]], skip: usize) -> (u8, u64) {
+    let mut bytes = keys.iter().flat_map(|key| key.iter().skip(skip).take(PLACES));
+    if bytes.all(u8::is_ascii_digit) { (b'0', 10) } else { (0, 256) }
+}
+
+/// The `PLACES` bytes of `key` behind its first `skip` as a number that orders as they do.
+fn number_behind(key: &[u8], skip: usize, (zero, base): (u8, u64)) -> u64 {
+    let behind = key.iter().skip(skip).map(|byte| u64::from(byte.saturating_sub(zero)));
+    let padded = behind.chain(std::iter::repeat(0)).take(PLACES);
+    padded.fold(0, |number, digit| number.saturating_mul(base).saturating_add(digit))
 }
 
 impl DbCore {
@@ -123,11 +130,15 @@ fn share_by_keys(
     let last = if iter.valid() { iter.key() } else { return Ok(0) };
     // What all keys have in common says nothing about where one lies.
     let common = first.iter().zip(last).take_while(|(a, b)| a == b).count();
-    let (start, end) = (number_behind(&first, common), number_behind(last, common));
+    let inside = |key: &Option<&[u8]>| key.is_some_and(|key| key > first.as_slice() && key < last);
+    let ends = [lower, upper].into_iter().filter(inside).flatten();
+    let digits = digits_of(&ends.chain([first.as_slice(), last]).collect::<Vec<_>>(), common);
+    let number = |key: &[u8]| number_behind(key, common, digits);
+    let (start, end) = (number(&first), number(last));
     let place = |key: &[u8]| match key {
         key if key <= first.as_slice() => start,
         key if key >= last => end,
-        key => number_behind(key, common),
+        key => number(key),
     };
     let (from, to) = (lower.map_or(start, place), upper.map_or(end, place));
     Ok(share(whole, to.saturating_sub(from), end.saturating_sub(start)))
