@@ -149,6 +149,13 @@ $(BUILD)/bench/bench: $(wildcard benches/*.[ch]) $(LEVELDB)/libleveldb.a $(HEADE
 	$(CC) -std=gnu99 -O2 -g $(WARNINGS) -Iinclude -I$(LEVELDB)/include $(filter %.c,$^) -o $@ \
 	  -L$(LEVELDB) -lleveldb $(C_LINK) -lstdc++ -lm
 
+.PHONY: soak
+soak: $(BUILD)/soak ## loads N keys, counts, reopens, finds all; fails above 1.2 times the memory that the options allow
+	@dir=$$(mktemp -d -p $(BUILD)); $< "$$dir/db" $(N); status=$$?; rm -rf "$$dir"; exit $$status
+
+$(BUILD)/soak: tests/soak/soak.c $(HEADER) $(SHARED)
+	$(CC) $(C_FLAGS) $< -o $@ $(C_LINK)
+
 ##@ Check
 
 .PHONY: check
