@@ -1,7 +1,7 @@
 /* bench: Esker beside LevelDB. A benchmark, never a test of time.
  *
  *   bench DIRECTORY [name=value ...]     n, value, reads, rounds, cache_mib, buffer_mib, seed, rows=a,b, csv=FILE,
- *                                        engines=esker,leveldb
+ *                                        engines=esker,leveldb, reuse=1 (reads what an earlier run left)
  *   bench DIRECTORY idle                 what an open, empty database uses; exit status 1 when it is too much
  *
  * Each row of each round runs on one store and then on the other, each time in a process of its own that
@@ -25,7 +25,7 @@ static const engine *const engines[ENGINES] = {&esker_engine, &leveldb_engine};
 
 typedef struct parameters {
     const char *directory, *csv, *rows, *engines;
-    uint64_t n, value, reads, rounds, cache_mib, buffer_mib, seed;
+    uint64_t n, value, reads, rounds, cache_mib, buffer_mib, seed, reuse;
 } parameters;
 
 /* What a row's process hands to its parent. */
@@ -206,7 +206,8 @@ static void run_all(const parameters *p)
     for (uint64_t round = 0; round < p->rounds; round++) {
         for (unsigned at = 0; at < row_count; at++) {
             const row *r = &rows[at];
-            bool needed = r->fresh && r->kept; /* the database of the rows after it */
+            /* The database of the rows after it. */
+            bool needed = r->fresh && r->kept && !p->reuse;
             if (!listed(p->rows, r->name) && !needed)
                 continue;
             fprintf(stderr, "round %d: %-16s", (int)round + 1, r->name);
@@ -269,7 +270,7 @@ static bool set_text(const char *argument, const char *name, const char **text)
 
 int main(int argc, char **argv)
 {
-    parameters p = {NULL, NULL, NULL, NULL, 2000000, 100, 0, 3, 128, 64, 1};
+    parameters p = {NULL, NULL, NULL, NULL, 2000000, 100, 0, 3, 128, 64, 1, 0};
     if (argc < 2) {
         fprintf(stderr, "bench DIRECTORY [name=value ...]\n");
         return 2;
@@ -286,6 +287,7 @@ int main(int argc, char **argv)
         if (!set_number(a, "n", &p.n) && !set_number(a, "value", &p.value) && !set_number(a, "reads", &p.reads) &&
             !set_number(a, "rounds", &p.rounds) && !set_number(a, "cache_mib", &p.cache_mib) &&
             !set_number(a, "buffer_mib", &p.buffer_mib) && !set_number(a, "seed", &p.seed) &&
+            !set_number(a, "reuse", &p.reuse) &&
             !set_text(a, "rows", &p.rows) && !set_text(a, "csv", &p.csv) && !set_text(a, "engines", &p.engines)) {
             fprintf(stderr, "unknown: %s\n", a);
             return 2;
