@@ -88,8 +88,8 @@ int main(int argc, char **argv)
 }
 
 /* Prints:
- * cache_bytes: bytes, default 134217728
- * refused at byte 18
+ * cache_bytes: bytes, default 128MiB
+ * refused at byte 29
  * blocks for 1000 absent keys: less than 100
  * filters and indexes: under 5 % of the data
  * written per byte put: under 4
