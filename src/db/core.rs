@@ -125,7 +125,9 @@ impl DbCore {
     /// Every logged write up to this number survives a power cut.
     pub fn durable(&self) -> SeqNo {
         let flushed = self.keyspace.flushed.load(Ordering::Acquire);
-        self.log_sync.durable_seq().max(flushed)
+        let durable = self.log_sync.durable_seq().max(flushed);
+        // A SYNC write is durable a moment before it is visible; nobody is told of it before it is both.
+        durable.min(self.visible())
     }
 
     /// Stops writes: what the caller gets is the error itself, later writers get POISONED.
