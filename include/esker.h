@@ -470,7 +470,12 @@ enum esker_option
   ESKER_OPT_BLOCK_ENTRIES = 31,
   /** u64 `table_size` [64 MiB]: target bytes of a table; 256 B to 4 GiB. */
   ESKER_OPT_TABLE_SIZE = 32,
-  /** text `filter` [blocked]: none, blocked. */
+  /**
+   * text `compression` [none]: none, lz4. With lz4 the data blocks of the last level are compressed, each
+   * that becomes smaller by 12.5 % or more.
+   */
+  ESKER_OPT_COMPRESSION = 33,
+  /** text `filter` [blocked]: none, blocked, classic. */
   ESKER_OPT_FILTER = 34,
   /**
    * text `filter_bits` ["14,10"]: bits per key, 0 to 64, level 0 first; the last number also holds

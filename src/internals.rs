@@ -10,6 +10,9 @@ pub mod checksum {
 pub mod coding {
     pub use crate::coding::*;
 }
+pub mod compress {
+    pub use crate::compress::*;
+}
 pub mod error {
     pub use crate::error::*;
 }
@@ -30,6 +33,9 @@ pub mod options {
 }
 pub mod retire {
     pub use crate::retire::*;
+}
+pub mod search {
+    pub use crate::search::*;
 }
 pub mod sync {
     pub use crate::sync::*;
@@ -89,6 +95,9 @@ pub mod record {
 pub mod filter {
     pub mod blocked {
         pub use crate::filter::blocked::*;
+    }
+    pub mod classic {
+        pub use crate::filter::classic::*;
     }
     pub mod kind {
         pub use crate::filter::kind::*;

@@ -12,6 +12,7 @@
 //! 4. What a job read is what its inputs say they hold, what it wrote is what its outputs say they hold,
 //!    and read = written + dropped. Otherwise there is no outcome but `CORRUPT`.
 
+use crate::compress::Codec;
 use crate::env::api::{Dir, Fs};
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
@@ -82,6 +83,7 @@ pub struct Outputs<'c> {
     level: u8,
     open: Option<TableBuilder>,
     cut: bool,
+    bottom: bool,
     /// Every file made, in order; emptied when they have an outcome.
     created: Vec<FileNum>,
     finished: Vec<TableMeta>,
@@ -90,7 +92,13 @@ pub struct Outputs<'c> {
 impl<'c> Outputs<'c> {
     pub fn new(ctx: &'c JobContext, keyspace: KeyspaceId, level: u8) -> Outputs<'c> {
         let (created, finished) = (Vec::new(), Vec::new());
-        Outputs { ctx, keyspace, level, open: None, cut: false, created, finished }
+        Outputs { ctx, keyspace, level, open: None, cut: false, bottom: false, created, finished }
+    }
+
+    /// Says that no deeper level holds tables: only then a codec is used.
+    pub fn at_bottom(mut self, bottom: bool) -> Outputs<'c> {
+        self.bottom = bottom;
+        self
     }
 
     /// Closes the table in work before the next new user key.
@@ -120,10 +128,13 @@ impl<'c> Outputs<'c> {
         let number = self.ctx.numbers.next();
         let file = self.ctx.dir.create(&FileKind::Table(number).name(), Area::Table)?;
         self.created.push(number);
-        let options = self.ctx.options(self.level);
+        let mut options = self.ctx.options(self.level).clone();
+        if !self.bottom {
+            options.codec = Codec::None;
+        }
         let table_id = self.ctx.fs.random_id();
         let created_unix = self.ctx.fs.unix_seconds();
-        Ok(TableBuilder::new(file, number, table_id, options, created_unix))
+        Ok(TableBuilder::new(file, number, table_id, &options, created_unix))
     }
 
     /// Completes the table in work and opens it again.

@@ -12,6 +12,8 @@ mod hash;
 mod checksum;
 mod coding;
 mod key;
+mod search;
+mod compress;
 mod env;
 mod iter;
 mod block;

@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! 1. Entries are added in strictly ascending internal order (the table builder refuses others).
-//! 2. `size_with` never promises less than `finish` appends before padding.
+//! 2. `size_with` never promises less than `finish` appends before padding; with a codec it counts the
+//!    bytes before compression.
 
 use crate::block::format::{
     BLOCK_HEADER_LEN, BLOCK_TRAILER_LEN, FLAG_FIXED_SUFFIX, FLAG_WIDE_OFFSETS, TAG_MODE_SHIFT,
@@ -14,6 +15,7 @@ use crate::block::format::{
 };
 use crate::checksum::crc32;
 use crate::coding::{put_u32, put_u64, put_varint, varint_len};
+use crate::compress::{Codec, Packer};
 use crate::error::{Area, Error, Result};
 use crate::key::{EntryKind, Tag, tag_kind, tag_seq};
 use crate::types::SEQ_MAX;
@@ -37,6 +39,8 @@ pub struct BlockBuilder {
     seq_min: u64,
     seq_max: u64,
     only_puts: bool,
+    codec: Codec,
+    packer: Packer,
 }
 
 /// Length of what `a` and `b` both start with.
@@ -91,8 +95,9 @@ impl Shape {
 }
 
 impl BlockBuilder {
-    pub fn new() -> BlockBuilder {
-        BlockBuilder { only_puts: true, ..BlockBuilder::default() }
+    /// Blocks are compressed by `codec` where that saves enough.
+    pub fn new(codec: Codec) -> BlockBuilder {
+        BlockBuilder { only_puts: true, codec, ..BlockBuilder::default() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -193,12 +198,16 @@ impl BlockBuilder {
         reserve(out, shape.size())?;
         self.put_columns(out, &shape);
         self.put_entries(out, &shape, start);
+        let codec = match self.codec {
+            Codec::Lz4 if self.packer.pack(out, start)? => Codec::Lz4,
+            _ => Codec::None,
+        };
         let used = out.len() - start + BLOCK_TRAILER_LEN;
         let len = padded(used);
         assert!(len >= used && len % 8 == 0, "a block is padded to whole 8-byte words");
         reserve(out, start + len - out.len())?;
         out.resize(start + len - BLOCK_TRAILER_LEN, 0);
-        let tail = [0u8; 4];
+        let tail = [codec as u8, 0, 0, 0];
         let body = out.get(start..).unwrap_or_default();
         let crc = crc32(crc32(initial, body), &tail);
         put_u32(out, crc);
@@ -297,7 +306,7 @@ mod tests {
     use crate::key::make_tag;
 
     fn build(entries: &[(&[u8], Tag, &[u8])]) -> Block {
-        let mut builder = BlockBuilder::new();
+        let mut builder = BlockBuilder::new(Codec::None);
         let mut promised = 0;
         for (key, tag, value) in entries {
             promised = builder.size_with(key, *tag, value);

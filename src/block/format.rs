@@ -1,19 +1,22 @@
 //! A data block in memory: its columns, the checks it passes once, and search.
 //!
 //! Layout: docs/FORMAT.md, section 6.1. Keys lose the block's common prefix; the next four bytes of each
-//! form a sorted column, so a search is a binary search over u32 and rarely looks at a key. Every entry
+//! form a sorted column, so a search counts through u32 (`search`) and rarely looks at a key. Every entry
 //! is reachable by its number, forward and backward alike.
 //!
 //! Invariants
 //! 1. No byte of a block is used before its checksum passed.
 //! 2. A `Block` value went through `parse`: columns and entries lie inside the bytes, keys are at most
 //!    `KEY_LEN_MAX` long, kinds are known, prefixes match their keys, entries ascend strictly.
-//! 3. Accessors never panic, whatever number they are given.
+//! 3. A `Block` holds its bytes uncompressed and without the trailer.
+//! 4. Accessors never panic, whatever number they are given.
 
 use crate::checksum::crc32;
 use crate::coding::{Decoder, u16_at, u32_at, u64_at};
+use crate::compress::{Codec, Refused, unpack};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::{Tag, tag_kind};
+use crate::search::count_below_u32;
 use crate::types::{KEY_LEN_MAX, SEQ_MAX};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -111,6 +114,8 @@ enum Fault {
     Corrupt(&'static str),
     /// Well-formed as far as can be told, but of a later format.
     Newer(&'static str),
+    /// There is no memory for so many bytes.
+    NoMemory(usize),
 }
 
 type Checked<T> = std::result::Result<T, Fault>;
@@ -119,10 +124,30 @@ fn corrupt(what: &'static str) -> Fault {
     Fault::Corrupt(what)
 }
 
+/// Takes the trailer off, and undoes what its codec did.
+fn content(mut bytes: Vec<u8>) -> Checked<Vec<u8>> {
+    let end = bytes.len().checked_sub(BLOCK_TRAILER_LEN);
+    let end = end.ok_or(corrupt("shorter than its trailer"))?;
+    let codec = match bytes.get(end.saturating_add(4)..) {
+        Some([codec, 0, 0, 0]) => Codec::from_number(*codec),
+        _ => return Err(corrupt("trailer bytes are not zero")),
+    };
+    bytes.truncate(end);
+    match codec {
+        Some(Codec::None) => Ok(bytes),
+        Some(Codec::Lz4) => unpack(&bytes).map_err(|refused| match refused {
+            Refused::Corrupt(what) => Fault::Corrupt(what),
+            Refused::NoMemory(bytes) => Fault::NoMemory(bytes),
+        }),
+        None => Err(Fault::Newer("an unknown codec")),
+    }
+}
+
 impl Block {
     /// Checks a whole block whose checksum has passed. `file` and `offset` are for the error.
     pub fn parse(bytes: Vec<u8>, file: u64, offset: u64) -> Result<Block> {
-        Block::parse_columns(bytes).and_then(Block::check_entries).map_err(|fault| match fault {
+        let block = content(bytes).and_then(Block::parse_columns).and_then(Block::check_entries);
+        block.map_err(|fault| match fault {
             Fault::Corrupt(what) => {
                 let message = format!("block at {offset} of table {file}: {what}");
                 Error::corrupt(Area::Table, file, offset, message)
@@ -132,19 +157,13 @@ impl Block {
                 let error = Error::new(ErrorKind::Format, Area::Table, message);
                 error.with_file(file).with_offset(offset)
             }
+            Fault::NoMemory(bytes) => Error::no_memory(Area::Table, bytes).with_file(file),
         })
     }
 
-    /// Reads header and trailer and places the columns.
+    /// Reads the header and places the columns.
     fn parse_columns(bytes: Vec<u8>) -> Checked<Block> {
-        let end = bytes.len().checked_sub(BLOCK_TRAILER_LEN);
-        let end = end.ok_or(corrupt("shorter than its trailer"))?;
-        match bytes.get(end.saturating_add(4)..) {
-            Some([0, 0, 0, 0]) => {}
-            Some([codec, 0, 0, 0]) if *codec != 0 => return Err(Fault::Newer("an unknown codec")),
-            _ => return Err(corrupt("trailer bytes are not zero")),
-        }
-        let mut header = Decoder::new(bytes.get(..end).unwrap_or_default());
+        let mut header = Decoder::new(&bytes);
         let fields = (|| {
             let (count, lcp) = (header.take_u16()?, header.take_u16()?);
             Some((count, lcp, header.take_u16()?, header.take_u16()?, header.take_u64()?))
@@ -172,7 +191,7 @@ impl Block {
         let tags_at = offsets_at + (count + 1) * if wide { 4 } else { 2 };
         let common_at = tags_at + count * tag_mode.width();
         let common = common_at..common_at + usize::from(lcp);
-        if common.end > end {
+        if common.end > bytes.len() {
             return Err(corrupt("columns pass its end"));
         }
         Ok(Block {
@@ -190,14 +209,13 @@ impl Block {
 
     /// Checks every entry, in one pass.
     fn check_entries(self) -> Checked<Block> {
-        let end = self.bytes.len().saturating_sub(BLOCK_TRAILER_LEN);
         if self.offset(0) != self.common.end {
             return Err(corrupt("first entry is not behind the common prefix"));
         }
         let mut last: Option<(u32, EntryAt)> = None;
         for at in 0..self.count {
             let (from, to) = (self.offset(at), self.offset(at.saturating_add(1)));
-            if from > to || to > end {
+            if from > to || to > self.bytes.len() {
                 return Err(corrupt("entry offsets do not ascend inside the block"));
             }
             let suffix = self.split_suffix(from, to).ok_or(corrupt("a key passes its entry"))?;
@@ -279,7 +297,7 @@ impl Block {
         };
         let wanted = prefix_of(suffix);
         let column = self.slice(BLOCK_HEADER_LEN..self.offsets_at);
-        let first = count_below::<4>(column, |four| u32::from_le_bytes(four) < wanted);
+        let first = count_below_u32(column, wanted);
         if first >= self.count || self.prefix(first) != wanted {
             return first;
         }
@@ -372,29 +390,4 @@ pub fn partition(range: Range<usize>, below: impl Fn(usize) -> bool) -> usize {
         }
     }
     base
-}
-
-/// How many of a sorted column's numbers of `WIDTH` bytes are below; `below` is true for a leading part.
-///
-/// Halving ends at a few cache lines, which are counted through: their loads do not wait for one another,
-/// while each step of a binary search waits for the one before it.
-pub fn count_below<const WIDTH: usize>(
-    column: &[u8],
-    below: impl Fn([u8; WIDTH]) -> bool,
-) -> usize {
-    /// Four cache lines.
-    const WINDOW: usize = 256;
-    let (mut rest, mut passed) = (column, 0usize);
-    while rest.len() > WINDOW {
-        let half = rest.len() / WIDTH / 2;
-        let (head, tail) = rest.split_at_checked(half.saturating_mul(WIDTH)).unwrap_or_default();
-        if head.last_chunk::<WIDTH>().is_some_and(|last| below(*last)) {
-            passed = passed.saturating_add(half);
-            rest = tail;
-        } else {
-            rest = head;
-        }
-    }
-    let chunks = rest.chunks_exact(WIDTH).filter_map(|chunk| chunk.first_chunk::<WIDTH>());
-    passed.saturating_add(chunks.filter(|chunk| below(**chunk)).count())
 }

@@ -113,10 +113,11 @@ impl BlockIter {
 mod tests {
     use super::*;
     use crate::block::builder::BlockBuilder;
+    use crate::compress::Codec;
     use crate::key::{EntryKind, TAG_MAX, make_tag};
 
     fn cursor(keys: &[&str]) -> BlockIter {
-        let mut builder = BlockBuilder::new();
+        let mut builder = BlockBuilder::new(Codec::None);
         for key in keys {
             builder.add(key.as_bytes(), make_tag(3, EntryKind::Put), key.as_bytes()).unwrap();
         }

@@ -41,7 +41,8 @@ pub fn run(
     let deeper = DeeperLevels::new(version, usize::from(plan.output_level));
     let inputs = MergingIter::new(children(ctx, plan));
     let mut survivors = CompactionIter::new(inputs, snapshots, Some(deeper));
-    let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level);
+    let bottom = version.is_bottom(usize::from(plan.output_level), None, None);
+    let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level).at_bottom(bottom);
     let mut grandparents = Grandparents::new(&plan.grandparents, ctx.table_size);
     while survivors.next_survivor()? {
         check_cancel(cancel)?;

@@ -390,7 +390,7 @@ fn assemble(
 /// Bits per key of a filter at `level`; the last number of the list repeats.
 fn filter_bits(options: &Options, level: usize) -> u32 {
     let bits = options.filter_bits.get(level).or(options.filter_bits.last());
-    if options.filter { bits.copied().unwrap_or(0) } else { 0 }
+    if options.filter.is_some() { bits.copied().unwrap_or(0) } else { 0 }
 }
 
 fn limits(options: &Options) -> Limits {
@@ -414,7 +414,9 @@ fn job_context(
     let level_options = |level: usize| TableOptions {
         block_size: options.block_size as usize,
         block_entries: options.block_entries as usize,
+        filter: options.filter.unwrap_or_default(),
         filter_bits: filter_bits(options, level),
+        codec: options.compression,
     };
     JobContext {
         fs: fs.clone(),

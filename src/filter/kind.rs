@@ -5,14 +5,26 @@
 
 use crate::error::Result;
 use crate::filter::blocked::{self, BlockedBloom};
+use crate::filter::classic::{self, ClassicBloom};
+
+/// The kinds of filters that can be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilterKind {
+    /// Kind 1: all bits of a key in one cache line.
+    #[default]
+    Blocked,
+    /// Kind 2: bits of a key anywhere.
+    Classic,
+}
 
 /// The filter of an open table.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub enum Filter {
     /// No filter, or one this version does not understand: every key may match.
     #[default]
     None,
     Blocked(BlockedBloom),
+    Classic(ClassicBloom),
 }
 
 impl Filter {
@@ -21,6 +33,9 @@ impl Filter {
         match bytes.first() {
             Some(&blocked::KIND_BLOCKED) => {
                 BlockedBloom::open(bytes).map_or(Filter::None, Filter::Blocked)
+            }
+            Some(&classic::KIND_CLASSIC) => {
+                ClassicBloom::open(&bytes).map_or(Filter::None, Filter::Classic)
             }
             _ => Filter::None,
         }
@@ -36,6 +51,7 @@ impl Filter {
         match self {
             Filter::None => true,
             Filter::Blocked(bloom) => bloom.may_contain(key, hash),
+            Filter::Classic(bloom) => bloom.may_contain(key, hash),
         }
     }
 
@@ -44,6 +60,7 @@ impl Filter {
         match self {
             Filter::None => 0,
             Filter::Blocked(bloom) => bloom.charge(),
+            Filter::Classic(bloom) => bloom.charge(),
         }
     }
 }
@@ -51,14 +68,15 @@ impl Filter {
 /// Gathers the key hashes of one table.
 #[derive(Default)]
 pub struct FilterBuilder {
+    kind: FilterKind,
     bits_per_key: u32,
     hashes: Vec<u64>,
 }
 
 impl FilterBuilder {
     /// With 0 bits per key no filter is made.
-    pub fn new(bits_per_key: u32) -> FilterBuilder {
-        FilterBuilder { bits_per_key, hashes: Vec::new() }
+    pub fn new(kind: FilterKind, bits_per_key: u32) -> FilterBuilder {
+        FilterBuilder { kind, bits_per_key, hashes: Vec::new() }
     }
 
     /// Takes `hash64(key, 0)` of each distinct key once.
@@ -75,9 +93,10 @@ impl FilterBuilder {
 
     /// The filter block; empty when there is to be none.
     pub fn finish(&self) -> Result<Vec<u8>> {
-        match self.bits_per_key {
-            0 => Ok(Vec::new()),
-            bits => blocked::build(&self.hashes, bits),
+        match (self.kind, self.bits_per_key) {
+            (_, 0) => Ok(Vec::new()),
+            (FilterKind::Blocked, bits) => blocked::build(&self.hashes, bits),
+            (FilterKind::Classic, bits) => classic::build(&self.hashes, bits),
         }
     }
 }
@@ -85,20 +104,43 @@ impl FilterBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::hash64;
+
+    const KINDS: [FilterKind; 2] = [FilterKind::Blocked, FilterKind::Classic];
 
     #[test]
     fn unknown_or_damaged_filters_never_hide_a_key() {
-        let mut builder = FilterBuilder::new(10);
-        builder.add(1);
-        let good = builder.finish().unwrap();
-        assert!(Filter::open(good.clone()).is_some());
-        for kind in [0, 2, 255] {
-            let mut other = good.clone();
-            other[0] = kind;
-            let filter = Filter::open(other);
+        for kind in KINDS {
+            let mut builder = FilterBuilder::new(kind, 10);
+            builder.add(1);
+            let good = builder.finish().unwrap();
+            assert!(Filter::open(good.clone()).is_some());
+            for other in [0, 3, 255] {
+                let mut bytes = good.clone();
+                bytes[0] = other;
+                let filter = Filter::open(bytes);
+                assert!(!filter.is_some() && filter.may_contain(b"x", 7));
+            }
+            let filter = Filter::open(good[..good.len() - 8].to_vec());
             assert!(!filter.is_some() && filter.may_contain(b"x", 7));
+            assert!(FilterBuilder::new(kind, 0).finish().unwrap().is_empty());
         }
         assert!(Filter::open(Vec::new()).may_contain(b"x", 7));
-        assert!(FilterBuilder::new(0).finish().unwrap().is_empty());
+    }
+
+    #[test]
+    fn each_kind_writes_its_number_and_hides_absent_keys() {
+        for (kind, number) in KINDS.into_iter().zip([1, 2]) {
+            let mut builder = FilterBuilder::new(kind, 10);
+            (0..1000u64).for_each(|n| builder.add(hash64(&n.to_le_bytes(), 0)));
+            let bytes = builder.finish().unwrap();
+            assert_eq!(bytes[0], number);
+            let filter = Filter::open(bytes);
+            let may = |n: u64| filter.may_contain(&n.to_le_bytes(), hash64(&n.to_le_bytes(), 0));
+            assert!((0..1000).all(may));
+            let wrong = (1000..11_000).filter(|&n| may(n)).count();
+            assert!(wrong < 200, "kind {number}: {wrong} of 10,000 absent keys may match");
+            assert!(filter.charge() >= 1250);
+        }
     }
 }

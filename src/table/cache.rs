@@ -148,9 +148,10 @@ impl BlockCache {
 mod tests {
     use super::*;
     use crate::block::builder::BlockBuilder;
+    use crate::compress::Codec;
 
     fn block(bytes: usize) -> Arc<Block> {
-        let mut builder = BlockBuilder::new();
+        let mut builder = BlockBuilder::new(Codec::None);
         builder.add(b"k", 1, &vec![0; bytes]).unwrap();
         let mut out = Vec::new();
         builder.finish(&mut out, 0, |len| len.next_multiple_of(8)).unwrap();

@@ -13,10 +13,11 @@
 //!    do not descend and match their fences.
 
 use crate::block::builder::shared_len;
-use crate::block::format::{BLOCK_LEN_MIN, count_below, partition};
+use crate::block::format::{BLOCK_LEN_MIN, partition};
 use crate::coding::{put_u32, put_u64, u16_at, u32_at, u64_at};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::shortest_separator;
+use crate::search::count_below_u64;
 use crate::table::format::WORD;
 use crate::types::KEY_LEN_MAX;
 
@@ -283,13 +284,12 @@ impl Index {
 
     fn first_fence_at_or_above(&self, wanted: u64) -> usize {
         let column = |from: usize, to: usize| self.bytes.get(from..to).unwrap_or_default();
-        let below = |eight: [u8; 8]| u64::from_le_bytes(eight) < wanted;
-        let group = count_below(column(self.places.top, self.places.fence), below);
+        let group = count_below_u64(column(self.places.top, self.places.fence), wanted);
         // Only the fences behind the last top fence that is below can be the first that is not.
         let from = group.saturating_sub(1).saturating_mul(TOP_STEP);
         let to = group.saturating_mul(TOP_STEP).min(self.count);
         let place = |at: usize| self.places.fence.saturating_add(at.saturating_mul(8));
-        from.saturating_add(count_below(column(place(from), place(to)), below))
+        from.saturating_add(count_below_u64(column(place(from), place(to)), wanted))
     }
 
     fn common(&self) -> &[u8] {

@@ -7,6 +7,8 @@
 //! 1. `smallest` and `largest` are user keys that are really in the table, both inclusive.
 //! 2. `entries` is at least 1; `min_seq <= max_seq`; sequence 0 counts as a sequence.
 
+use crate::compress::Codec;
+use crate::filter::kind::FilterKind;
 use crate::types::{FileNum, SeqNo, TableId};
 
 /// The facts of one table file.
@@ -35,12 +37,15 @@ pub struct TableMeta {
 }
 
 /// How a table is to be built.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableOptions {
     /// Target bytes of a data block, trailer included.
     pub block_size: usize,
     /// Most entries of a data block; 0 = no limit.
     pub block_entries: usize,
+    pub filter: FilterKind,
     /// Filter bits per key; 0 = no filter.
     pub filter_bits: u32,
+    /// Of data blocks; one that it does not make smaller by an eighth is stored as it is.
+    pub codec: Codec,
 }

@@ -172,7 +172,7 @@ static void option_ids(void) {
       {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
       {"write_buffer", 20},  {"write_buffer_entries", 21},
       {"immutable_max", 22}, {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
-      {"filter", 34},        {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},
+      {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},
       {"l0_trigger", 50},    {"l0_stop", 51},      {"level_bytes", 52},  {"level_ratio", 53},
       {"levels", 54},        {"compaction_auto", 58}, {"deterministic", 62},
   };

@@ -10,6 +10,7 @@ mod sim;
 mod log_model;
 mod wal;
 mod table;
+mod tables_equal;
 mod memtable;
 mod version;
 mod compaction;

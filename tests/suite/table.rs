@@ -1,10 +1,12 @@
 //! Table files against a sorted list: every way to read one, over keys chosen to be awkward.
 #![allow(clippy::print_stdout, reason = "a failing test shows its seed")]
 
+use esker::internals::compress::Codec;
 use esker::internals::env::api::{Dir, Fs};
 use esker::internals::env::path::FileKind;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::error::{Area, ErrorKind, Result};
+use esker::internals::filter::kind::FilterKind;
 use esker::internals::hash::hash64;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, TAG_MAX, Tag, compare_internal, make_tag};
@@ -127,7 +129,7 @@ impl Rng {
 }
 
 pub fn options(block_size: usize, block_entries: usize, filter_bits: u32) -> TableOptions {
-    TableOptions { block_size, block_entries, filter_bits }
+    TableOptions { block_size, block_entries, filter_bits, ..TableOptions::default() }
 }
 
 /// Number of the first entry at or after `(key, tag)`.
@@ -227,7 +229,9 @@ fn a_table_answers_like_a_sorted_list() {
         let entries = rng.entries(count);
         let block_size = [256, 300, 1024, 4096, 65_536][rng.below(5)];
         let block_entries = [0, 0, 1, 3, 16][rng.below(5)];
-        let options = options(block_size, block_entries, [0, 10, 14][rng.below(3)]);
+        let mut options = options(block_size, block_entries, [0, 10, 14][rng.below(3)]);
+        options.filter = [FilterKind::Blocked, FilterKind::Classic][rng.below(2)];
+        options.codec = [Codec::None, Codec::Lz4][rng.below(2)];
         println!("seed {seed}: {} entries, {options:?}", entries.len());
         let meta = rig.build(1, &entries, &options);
         assert_eq!(meta.entries, entries.len() as u64);

@@ -6,7 +6,8 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// The only places where unsafe code may stand; a folder ends in `/`.
-const UNSAFE_FILES: [&str; 6] = [
+const UNSAFE_FILES: [&str; 7] = [
+    "search.rs",
     "env/real.rs",
     "env/process.rs",
     "memtable/arena.rs",
@@ -169,10 +170,12 @@ fn every_export_is_documented() {
 
 fn second_door(file: &SourceFile) -> Vec<String> {
     let mut findings = Vec::new();
-    let doors: [(&str, &[&str]); 5] = [
+    let doors: [(&str, &[&str]); 7] = [
         ("sync.rs", &["std::sync", "core::sync", "std::sync::{", "parking_lot", "arc_swap"]),
         ("checksum.rs", &["crc32fast"]),
         ("hash.rs", &["xxhash_rust"]),
+        ("compress.rs", &["lz4_flex"]),
+        ("filter/classic.rs", &["bloomfilter"]),
         ("memtable/skiplist.rs", &["crossbeam_skiplist"]),
         ("table/cache.rs", &["quick_cache"]),
     ];

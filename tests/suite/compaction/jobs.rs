@@ -5,6 +5,7 @@ use crate::memtable::{Entry, Rng, sort, walk};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
 use esker::internals::compaction::plan::{CompactionPlan, Limits};
 use esker::internals::compaction::run::run;
+use esker::internals::compress::Codec;
 use esker::internals::env::api::Fs;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
@@ -41,7 +42,12 @@ fn context(kernel: &Arc<SimKernel>, table_size: u64) -> JobContext {
         fs,
         dir,
         numbers: FileNumbers::new(10),
-        table_options: vec![TableOptions { block_size: 256, block_entries: 0, filter_bits: 10 }],
+        table_options: vec![TableOptions {
+            block_size: 256,
+            block_entries: 0,
+            filter_bits: 10,
+            ..TableOptions::default()
+        }],
         table_size,
         retire: Arc::new(RetireList::default()),
     }
@@ -538,4 +544,29 @@ fn a_damaged_input_stops_the_compaction() {
     kernel.corrupt(DIR, &files[0].0, 100, 0x40);
     assert_eq!(job(&ctx).unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(table_files(&kernel).len(), files.len());
+}
+
+#[test]
+fn tables_are_compressed_where_no_table_lies_below() {
+    let bytes_written = |codec: Codec, below: bool| {
+        let mut rng = Rng::new(3);
+        let mut tree = Tree::new(3, 100_000);
+        tree.ctx.table_options[0].block_size = 4096;
+        tree.ctx.table_options[0].codec = codec;
+        tree.flush(300, 300, &[], &mut rng);
+        tree.flush(300, 300, &[], &mut rng);
+        if below {
+            // Never read: that it is there counts, wherever its keys are.
+            let added = (KS, 3, meta(1_000, "z0", "z1", 5_000));
+            let edit = VersionEdit { tables_added: vec![added], ..VersionEdit::default() };
+            tree.version = apply(&tree.version, &edit);
+        }
+        let plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits()).unwrap();
+        let outcome = run(&tree.ctx, &tree.version, &plan, &[tree.seq], &go()).unwrap();
+        outcome.bytes_written
+    };
+    let raw = bytes_written(Codec::None, false);
+    assert_eq!(bytes_written(Codec::Lz4, true), bytes_written(Codec::None, true));
+    let packed = bytes_written(Codec::Lz4, false);
+    assert!(packed < raw * 3 / 4, "{packed} bytes, raw {raw}");
 }

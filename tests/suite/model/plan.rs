@@ -1,6 +1,8 @@
 //! The options of one sequence: limits so small that a few hundred operations fill many levels.
 
 use super::dice::{Dice, KeySpace};
+use esker::internals::compress::Codec;
+use esker::internals::filter::kind::FilterKind;
 use esker::internals::options::{Durability, Options};
 
 /// What one sequence is like, from its seed.
@@ -64,7 +66,14 @@ pub fn redraw(dice: &mut Dice, options: &mut Options) {
     options.level_ratio = 2;
     options.l0_trigger = 2;
     options.l0_stop = dice.between(3, 8);
-    options.filter = dice.percent(70);
+    (options.filter, options.compression) = dice.pick(&[
+        (None, Codec::None),
+        (None, Codec::Lz4),
+        (Some(FilterKind::Blocked), Codec::None),
+        (Some(FilterKind::Blocked), Codec::Lz4),
+        (Some(FilterKind::Classic), Codec::None),
+        (Some(FilterKind::Classic), Codec::Lz4),
+    ]);
     options.filter_bits = dice.pick(&[vec![14, 10], vec![8], vec![10, 0]]);
     options.cache_bytes = dice.pick(&[0, 2_048, 1 << 20]);
     options.open_tables_max = dice.pick(&[1, 3, 1_000]);

@@ -4,6 +4,7 @@ use super::{Entry, ROOT, Rig, Rng, options};
 use esker::internals::block::builder::BlockBuilder;
 use esker::internals::block::format::Block;
 use esker::internals::block::iter::BlockIter;
+use esker::internals::compress::Codec;
 use esker::internals::env::path::FileKind;
 use esker::internals::env::sim::fault::{CallKind, Fault};
 use esker::internals::error::{ErrorKind, Result};
@@ -137,7 +138,7 @@ fn crafted_blocks_never_panic() {
     let mut accepted = 0;
     for round in 0..400 {
         let entries = rng.entries(1 + round % 7);
-        let mut builder = BlockBuilder::new();
+        let mut builder = BlockBuilder::new([Codec::None, Codec::Lz4][round % 2]);
         for (key, tag, value) in entries.iter().filter(|entry| entry.2.len() < 1000).take(30) {
             builder.add(key, *tag, value).unwrap();
         }
