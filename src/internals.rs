@@ -187,6 +187,9 @@ pub mod compaction {
     pub mod plan {
         pub use crate::compaction::plan::*;
     }
+    pub mod inflight {
+        pub use crate::compaction::inflight::*;
+    }
     pub mod picker {
         pub use crate::compaction::picker::*;
     }

@@ -1,6 +1,7 @@
-//! Compaction: `plan`, `picker` (pure choice), `iter` (which entries survive), `run` (execution).
+//! Compaction: `plan`, `inflight` (what is running), `picker` (pure choice), `iter` (which entries survive), `run` (execution).
 
 pub mod plan;
+pub mod inflight;
 pub mod picker;
 pub mod iter;
 pub mod run;

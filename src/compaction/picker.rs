@@ -4,13 +4,14 @@
 //! the highest score of at least 1 wins. In level 0 the oldest table is taken with everything that overlaps
 //! it, directly or through others. Elsewhere the victim is the table whose compaction rewrites the fewest
 //! bytes of the next level per byte of its own; among equals the first one behind the cursor, so that a
-//! level is gone through in key order.
+//! level is gone through in key order. What conflicts with a running job is passed over for the next best.
 //!
 //! Invariants
 //! 1. No I/O, no clock, no lock: the same input gives the same plan.
 //! 2. Every plan passes `CompactionPlan::check`.
 //! 3. A table with deletes is never just moved to where these deletes could be dropped.
 
+use crate::compaction::inflight::Inflight;
 use crate::compaction::plan::{
     CompactionPlan, Limits, Reason, grandparent_bytes_max, key_range, overlapping, total_bytes,
 };
@@ -18,6 +19,7 @@ use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::types::KeyspaceId;
 use crate::version::levels::Version;
+use std::cmp::Ordering;
 
 /// Most tables of one level that a compaction asked for by key range takes at once.
 const RANGE_TABLES_MAX: usize = 8;
@@ -49,39 +51,35 @@ fn level_count(version: &Version, limits: &Limits) -> usize {
     limits.levels.min(version.levels())
 }
 
-/// The level with the higher score; the upper one of equals.
-fn higher(best: Option<(usize, f64)>, next: (usize, f64)) -> Option<(usize, f64)> {
-    Some(best.filter(|best| best.1 >= next.1).unwrap_or(next))
-}
-
-/// Chooses the next compaction; `None` when no level needs one. `cursors[level]` is the largest key of
-/// the level's last compaction, empty or absent when there was none.
+/// Chooses the next compaction that can run beside those in flight; `None` when no level needs one, or
+/// none can run now. `cursors[level]` is the largest key of the level's last compaction, empty or absent
+/// when there was none.
 pub fn pick(
     version: &Version,
     limits: &Limits,
     cursors: &[Vec<u8>],
     keyspace: KeyspaceId,
+    inflight: &Inflight,
 ) -> Option<CompactionPlan> {
     // The last level has nowhere to go.
     let levels = 0..level_count(version, limits).saturating_sub(1);
-    let scores = levels.map(|level| (level, score(version, limits, level)));
-    let (level, _) = scores.filter(|(_, score)| *score >= 1.0).fold(None, higher)?;
-    let draft = Draft { version, limits, keyspace };
-    if level == 0 {
-        let oldest = version.level(0).last()?;
-        let (lo, hi) =
-            (Some(oldest.meta.smallest.as_slice()), Some(oldest.meta.largest.as_slice()));
-        let inputs = level0_inputs(version, lo, hi);
-        return draft.plan(0, 1, inputs, Reason::Level0Tables);
-    }
-    let cursor = cursors.get(level).map_or(&[][..], Vec::as_slice);
-    let victim = victim(version, level, cursor)?;
-    draft.plan(level, level + 1, vec![victim], Reason::LevelSize)
+    let scored = levels.map(|level| (level, score(version, limits, level)));
+    let mut wanted: Vec<(usize, f64)> = scored.filter(|(_, score)| *score >= 1.0).collect();
+    // Stable: the upper one of equals stays first.
+    wanted.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let draft = Draft { version, limits, keyspace, inflight };
+    wanted.into_iter().find_map(|(level, _)| {
+        if level == 0 {
+            return draft.level0();
+        }
+        draft.level_size(level, cursors.get(level).map_or(&[][..], Vec::as_slice))
+    })
 }
 
 /// Chooses the next step of bringing everything between `lo` and `hi` (inclusive, `None` = no bound) from
-/// `level` one level down; `None` when nothing is left there or `level` is the last one. Steps are small:
-/// the caller asks again with a version that has the step in it.
+/// `level` one level down; `None` when nothing is left there, `level` is the last one or the step conflicts
+/// with what is in flight (with an empty `inflight` there is a plan then). Steps are small and go through
+/// the level from its start: the caller asks again with a version that has the step in it.
 pub fn pick_range(
     version: &Version,
     level: usize,
@@ -89,11 +87,12 @@ pub fn pick_range(
     hi: Option<&[u8]>,
     keyspace: KeyspaceId,
     limits: &Limits,
+    inflight: &Inflight,
 ) -> Option<CompactionPlan> {
     if level + 1 >= level_count(version, limits) {
         return None;
     }
-    let draft = Draft { version, limits, keyspace };
+    let draft = Draft { version, limits, keyspace, inflight };
     let inputs = if level == 0 {
         level0_inputs(version, lo, hi)
     } else {
@@ -103,8 +102,8 @@ pub fn pick_range(
 }
 
 /// Chooses the next step of writing everything of `level` (not 0) between `lo` and `hi` anew in the same
-/// level, to drop what no snapshot sees any more; `None` when there is nothing. The caller goes on behind
-/// the plan's `input_range`.
+/// level, to drop what no snapshot sees any more; `None` when there is nothing, or it conflicts as in
+/// [`pick_range`]. The caller goes on behind the plan's `input_range`.
 pub fn pick_rewrite(
     version: &Version,
     level: usize,
@@ -112,11 +111,12 @@ pub fn pick_rewrite(
     hi: Option<&[u8]>,
     keyspace: KeyspaceId,
     limits: &Limits,
+    inflight: &Inflight,
 ) -> Option<CompactionPlan> {
     if level == 0 || level >= version.levels() {
         return None;
     }
-    let draft = Draft { version, limits, keyspace };
+    let draft = Draft { version, limits, keyspace, inflight };
     let inputs = draft.some_of(version.overlapping(level, lo, hi), None);
     draft.plan(level, level, inputs, Reason::Rewrite)
 }
@@ -144,25 +144,37 @@ fn in_level_order(version: &Version, tables: Vec<Arc<TableHandle>>) -> Vec<Arc<T
     version.level(0).iter().filter(chosen).cloned().collect()
 }
 
-/// The table of `level` to compact next.
-fn victim(version: &Version, level: usize, cursor: &[u8]) -> Option<Arc<TableHandle>> {
-    let below = version.level(level + 1);
-    let mut best: Option<(&Arc<TableHandle>, u64, bool)> = None;
-    for table in version.level(level) {
-        let overlap = overlap_bytes(below, &table.meta.smallest, &table.meta.largest);
-        let passed = !cursor.is_empty() && table.meta.smallest.as_slice() <= cursor;
-        let better = best.is_none_or(|(other, other_overlap, other_passed)| {
-            // overlap / size < other_overlap / other.size, without division.
-            let mine = u128::from(overlap) * u128::from(other.meta.size.max(1));
-            let other = u128::from(other_overlap) * u128::from(table.meta.size.max(1));
-            // Tables come in key order, so of equals the earlier one stays.
-            (mine, passed) < (other, other_passed)
-        });
-        if better {
-            best = Some((table, overlap, passed));
-        }
+/// One table of a level as a candidate for the next compaction.
+struct Candidate<'v> {
+    table: &'v Arc<TableHandle>,
+    /// Bytes of the next level it overlaps.
+    overlap: u64,
+    /// Whether the cursor is past it.
+    passed: bool,
+}
+
+impl Candidate<'_> {
+    /// Fewest bytes rewritten per byte of its own first; among equals those behind the cursor.
+    fn order(&self, other: &Candidate<'_>) -> Ordering {
+        // overlap / size < other.overlap / other.size, without division.
+        let mine = u128::from(self.overlap) * u128::from(other.table.meta.size.max(1));
+        let theirs = u128::from(other.overlap) * u128::from(self.table.meta.size.max(1));
+        mine.cmp(&theirs).then(self.passed.cmp(&other.passed))
     }
-    best.map(|(table, _, _)| table.clone())
+}
+
+/// The tables of `level`, the one to compact next first.
+fn victims<'v>(version: &'v Version, level: usize, cursor: &[u8]) -> Vec<&'v Arc<TableHandle>> {
+    let below = version.level(level + 1);
+    let candidate = |table: &'v Arc<TableHandle>| Candidate {
+        table,
+        overlap: overlap_bytes(below, &table.meta.smallest, &table.meta.largest),
+        passed: !cursor.is_empty() && table.meta.smallest.as_slice() <= cursor,
+    };
+    let mut candidates: Vec<Candidate<'v>> = version.level(level).iter().map(candidate).collect();
+    // Tables come in key order and the sort is stable, so of equals the earlier one stays first.
+    candidates.sort_by(Candidate::order);
+    candidates.into_iter().map(|candidate| candidate.table).collect()
 }
 
 /// Bytes of the sorted, disjoint `tables` that overlap the keys from `lo` to `hi`.
@@ -178,9 +190,25 @@ struct Draft<'a> {
     version: &'a Version,
     limits: &'a Limits,
     keyspace: KeyspaceId,
+    inflight: &'a Inflight,
 }
 
 impl Draft<'_> {
+    /// The oldest table of level 0 and what must go with it.
+    fn level0(&self) -> Option<CompactionPlan> {
+        let oldest = self.version.level(0).last()?;
+        let (lo, hi) = (oldest.meta.smallest.as_slice(), oldest.meta.largest.as_slice());
+        let inputs = level0_inputs(self.version, Some(lo), Some(hi));
+        self.plan(0, 1, inputs, Reason::Level0Tables)
+    }
+
+    /// The best table of `level` that no running job is in the way of.
+    fn level_size(&self, level: usize, cursor: &[u8]) -> Option<CompactionPlan> {
+        victims(self.version, level, cursor)
+            .into_iter()
+            .find_map(|victim| self.plan(level, level + 1, vec![victim.clone()], Reason::LevelSize))
+    }
+
     /// The first tables of a level's `tables`, as many as make a small step into `output`.
     fn some_of(
         &self,
@@ -201,6 +229,7 @@ impl Draft<'_> {
         tables
     }
 
+    /// The plan with these inputs; `None` without inputs or beside a conflicting job.
     fn plan(
         &self,
         level: usize,
@@ -228,6 +257,9 @@ impl Draft<'_> {
             reason,
             trivial_move: false,
         };
+        if self.inflight.conflicts(&plan) {
+            return None;
+        }
         plan.trivial_move = self.can_move(&plan);
         Some(plan)
     }

@@ -1,5 +1,6 @@
 //! Flush and compaction on request.
 
+use crate::compaction::inflight::Inflight;
 use crate::compaction::plan::CompactionPlan;
 use crate::compaction::{picker, run};
 use crate::db::core::DbCore;
@@ -101,7 +102,9 @@ impl DbCore {
     /// Runs the most urgent compaction; false when nothing needs one.
     pub fn compact_once(&self) -> Result<bool> {
         let cursors = self.cursors();
-        let pick = |v: &Version| picker::pick(v, &self.limits, &cursors, self.keyspace.id);
+        // Only one job runs at a time.
+        let none = Inflight::default();
+        let pick = |v: &Version| picker::pick(v, &self.limits, &cursors, self.keyspace.id, &none);
         Ok(self.compact_by(pick)?.is_some())
     }
 
@@ -148,7 +151,8 @@ impl Manual<'_, '_> {
             let plan = core.compact_by(|version| {
                 let old = version.overlapping(0, lo, hi).iter().any(|t| t.meta.min_seq <= until);
                 let (id, limits) = (core.keyspace.id, &core.limits);
-                old.then(|| picker::pick_range(version, 0, lo, hi, id, limits)).flatten()
+                let none = Inflight::default();
+                old.then(|| picker::pick_range(version, 0, lo, hi, id, limits, &none)).flatten()
             })?;
             match plan {
                 Some(plan) => self.report(plan.bytes())?,
@@ -168,14 +172,16 @@ impl Manual<'_, '_> {
             Option<&[u8]>,
             crate::types::KeyspaceId,
             &crate::compaction::plan::Limits,
+            &Inflight,
         ) -> Option<CompactionPlan>,
     ) -> Result<()> {
         let (core, hi) = (self.core, self.hi);
         let mut from = self.lo.map(<[u8]>::to_vec);
+        let none = Inflight::default();
         loop {
             self.report(0)?;
             let plan = core.compact_by(|version| {
-                pick(version, level, from.as_deref(), hi, core.keyspace.id, &core.limits)
+                pick(version, level, from.as_deref(), hi, core.keyspace.id, &core.limits, &none)
             })?;
             let Some(plan) = plan else { return Ok(()) };
             self.report(plan.bytes())?;

@@ -1,14 +1,16 @@
-//! The merging cursor, the picker on hand-made trees, which entries survive, and whole jobs on the
+//! The merging cursor, the picker on hand-made trees, what may run side by side, which entries survive, and whole jobs on the
 //! simulated kernel.
 
 #![allow(clippy::print_stdout, reason = "seeds of failing runs are shown")]
 
+mod inflight;
 mod jobs;
 mod merge;
 mod picker;
 mod survivors;
 
 use crate::memtable::Entry;
+use esker::internals::compaction::inflight::Inflight;
 use esker::internals::error::{Area, Error, Result};
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{Tag, seek_tag, tag_seq};
@@ -19,6 +21,11 @@ use esker::internals::version::edit::VersionEdit;
 use esker::internals::version::levels::Version;
 
 const KS: KeyspaceId = KeyspaceId(0);
+
+/// Nothing is running.
+fn none() -> Inflight {
+    Inflight::default()
+}
 
 /// Cursor over a sorted vector; fails when `fuse` runs out.
 struct VecIter {

@@ -1,6 +1,6 @@
 //! Flush and compaction from end to end on the simulated kernel.
 
-use super::{KS, apply, lookup, meta};
+use super::{KS, apply, lookup, meta, none};
 use crate::memtable::{Entry, Rng, sort, walk};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
 use esker::internals::compaction::plan::{CompactionPlan, Limits};
@@ -264,7 +264,7 @@ impl Tree {
     }
 
     fn pick(&self) -> Option<CompactionPlan> {
-        pick(&self.version, &self.limits(), &self.cursors, KS)
+        pick(&self.version, &self.limits(), &self.cursors, KS, &none())
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -341,7 +341,8 @@ fn a_full_compaction_leaves_the_newest_puts_with_sequence_0_only() {
             tree.flush(100, 80, &snapshots, &mut rng);
         }
         for level in 0..4 {
-            while let Some(plan) = pick_range(&tree.version, level, None, None, KS, &tree.limits())
+            while let Some(plan) =
+                pick_range(&tree.version, level, None, None, KS, &tree.limits(), &none())
             {
                 tree.run(&plan, &snapshots);
             }
@@ -363,11 +364,13 @@ fn a_rewrite_drops_what_a_snapshot_kept_alive() {
     tree.flush(150, 60, &[], &mut rng);
     let snapshot = [tree.seq - 1];
     tree.flush(150, 60, &snapshot, &mut rng);
-    let plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits()).unwrap();
+    let plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits(), &none()).unwrap();
     tree.run(&plan, &snapshot);
     let kept = tree.entries().len();
     let mut from = Vec::new();
-    while let Some(plan) = pick_rewrite(&tree.version, 1, Some(&from), None, KS, &tree.limits()) {
+    while let Some(plan) =
+        pick_rewrite(&tree.version, 1, Some(&from), None, KS, &tree.limits(), &none())
+    {
         // Just behind the largest key.
         from = [plan.input_range().unwrap().1, &[0]].concat();
         let outcome = tree.run(&plan, &[]);
@@ -382,7 +385,7 @@ fn a_move_makes_no_system_call() {
     let mut rng = Rng::new(2);
     let mut tree = Tree::new(2, 100_000);
     tree.flush(50, 40, &[], &mut rng);
-    let mut plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits()).unwrap();
+    let mut plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits(), &none()).unwrap();
     plan.trivial_move = true;
     let before = CallKind::ALL.map(|call| tree.kernel.count(call));
     let entries = tree.entries();
@@ -401,7 +404,7 @@ fn outputs_are_cut_where_they_would_overlap_too_many_grandparents() {
     let mut tree = Tree::new(3, 100_000);
     tree.flush(300, 300, &[], &mut rng);
     tree.flush(300, 300, &[], &mut rng);
-    let plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits()).unwrap();
+    let plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits(), &none()).unwrap();
     assert_eq!(tree.run(&plan, &[]).edit.tables_added.len(), 1);
     // Never read: only their bounds and sizes count.
     let grandparents = [("key0050", "key0099"), ("key0100", "key0149"), ("key0200", "key0249")];
@@ -410,7 +413,7 @@ fn outputs_are_cut_where_they_would_overlap_too_many_grandparents() {
         .map(|(file, (smallest, largest))| (KS, 3, meta(file, smallest, largest, 1_000_001)));
     let edit = VersionEdit { tables_added: tables_added.collect(), ..VersionEdit::default() };
     tree.version = apply(&tree.version, &edit);
-    let plan = pick_range(&tree.version, 1, None, None, KS, &tree.limits()).unwrap();
+    let plan = pick_range(&tree.version, 1, None, None, KS, &tree.limits(), &none()).unwrap();
     assert!(!plan.trivial_move);
     let outcome = run(&tree.ctx, &tree.version, &plan, &[tree.seq], &go()).unwrap();
     let cuts: Vec<String> =

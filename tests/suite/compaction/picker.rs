@@ -1,6 +1,6 @@
 //! The picker on hand-made and on random trees.
 
-use super::{KS, apply, meta, tree};
+use super::{KS, apply, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::picker::{debt, pick, pick_range, pick_rewrite, score};
 use esker::internals::compaction::plan::{CompactionPlan, Limits, Reason};
@@ -32,9 +32,9 @@ fn shape(plan: &CompactionPlan) -> (u8, u8, Vec<u64>, Vec<u64>, bool) {
 }
 
 fn pick_checked(version: &Version, limits: &Limits, cursors: &[Vec<u8>]) -> Option<CompactionPlan> {
-    let plan = pick(version, limits, cursors, KS)?;
+    let plan = pick(version, limits, cursors, KS, &none())?;
     plan.check(version).unwrap();
-    let again = pick(version, limits, cursors, KS).unwrap();
+    let again = pick(version, limits, cursors, KS, &none()).unwrap();
     assert_eq!(shape(&plan), shape(&again), "same input, same plan");
     Some(plan)
 }
@@ -184,7 +184,7 @@ fn a_range_goes_down_step_by_step() {
     let (lo, hi) = (key(42), key(203));
     let mut moved = BTreeSet::new();
     let range = |version: &Version| {
-        pick_range(version, 1, Some(lo.as_bytes()), Some(hi.as_bytes()), KS, &limits())
+        pick_range(version, 1, Some(lo.as_bytes()), Some(hi.as_bytes()), KS, &limits(), &none())
     };
     while let Some(plan) = range(&version) {
         plan.check(&version).unwrap();
@@ -200,11 +200,11 @@ fn a_range_goes_down_step_by_step() {
 fn a_range_of_level_0_takes_what_overlaps_through_others() {
     let version =
         tree([(0, meta(9, "c", "e", 10)), (0, meta(8, "a", "c", 10)), (0, meta(7, "p", "q", 10))]);
-    let plan = pick_range(&version, 0, Some(b"d"), Some(b"d"), KS, &limits()).unwrap();
+    let plan = pick_range(&version, 0, Some(b"d"), Some(b"d"), KS, &limits(), &none()).unwrap();
     plan.check(&version).unwrap();
     assert_eq!(shape(&plan), (0, 1, vec![9, 8], vec![], false));
-    assert!(pick_range(&version, 0, Some(b"r"), None, KS, &limits()).is_none());
-    assert!(pick_range(&version, 1, None, None, KS, &limits()).is_none());
+    assert!(pick_range(&version, 0, Some(b"r"), None, KS, &limits(), &none()).is_none());
+    assert!(pick_range(&version, 1, None, None, KS, &limits(), &none()).is_none());
 }
 
 #[test]
@@ -215,20 +215,20 @@ fn a_level_can_be_rewritten_in_place() {
         (4, meta(2, "d", "f", 10)),
         (4, meta(3, "g", "i", 10)),
     ]);
-    let plan = pick_rewrite(&version, 4, Some(b"c"), Some(b"d"), KS, &limits()).unwrap();
+    let plan = pick_rewrite(&version, 4, Some(b"c"), Some(b"d"), KS, &limits(), &none()).unwrap();
     plan.check(&version).unwrap();
     assert_eq!(shape(&plan), (4, 4, vec![1, 2], vec![], false));
     assert_eq!((plan.reason, plan.input_range()), (Reason::Rewrite, Some((&b"a"[..], &b"f"[..]))));
-    assert!(pick_rewrite(&version, 4, Some(b"j"), None, KS, &limits()).is_none());
-    assert!(pick_rewrite(&version, 0, None, None, KS, &limits()).is_none());
-    assert!(pick_range(&version, 4, None, None, KS, &limits()).is_none(), "nothing below");
+    assert!(pick_rewrite(&version, 4, Some(b"j"), None, KS, &limits(), &none()).is_none());
+    assert!(pick_rewrite(&version, 0, None, None, KS, &limits(), &none()).is_none());
+    assert!(pick_range(&version, 4, None, None, KS, &limits(), &none()).is_none(), "nothing below");
 }
 
 #[test]
 fn a_plan_that_leaves_an_overlapping_table_out_is_refused() {
     let version =
         tree([(0, meta(9, "a", "e", 10)), (0, meta(8, "d", "g", 10)), (1, meta(1, "f", "h", 10))]);
-    let plan = pick_range(&version, 0, None, None, KS, &limits()).unwrap();
+    let plan = pick_range(&version, 0, None, None, KS, &limits(), &none()).unwrap();
     plan.check(&version).unwrap();
     let mut without_older = plan.clone();
     without_older.inputs.pop();

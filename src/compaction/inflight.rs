@@ -1,0 +1,121 @@
+//! What the running compactions work on, so that no two of them get in each other's way.
+//!
+//! A claim names the tables a job reads and the key range it writes. A job that skips levels claims its
+//! range in each of them: what it carries past them must not overtake what another job puts there. Level 0
+//! has no key order of its own, so there the tables alone count, and at most one job takes tables out of it.
+//!
+//! Pure data: the owner guards it with a lock and claims a plan under the same hold that picked it.
+//!
+//! Invariants
+//! 1. No table is in two claims.
+//! 2. At every level below 0, the ranges that claims write to or pass are disjoint.
+//! 3. At most one claim leads out of level 0, and at most one merges within it.
+
+use crate::compaction::plan::{CompactionPlan, key_range};
+use crate::types::{FileNum, KeyspaceId};
+
+/// What one running job has taken.
+#[derive(Debug)]
+struct Claim {
+    ticket: u64,
+    keyspace: KeyspaceId,
+    level: u8,
+    output_level: u8,
+    tables: Vec<FileNum>,
+    /// Smallest and largest user key of all its tables.
+    smallest: Vec<u8>,
+    largest: Vec<u8>,
+}
+
+/// Gives a claim back; made by [`Inflight::claim`] only.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a claim that is never released blocks its tables for good"]
+pub struct Ticket(u64);
+
+/// The running compactions.
+#[derive(Debug, Default)]
+pub struct Inflight {
+    claims: Vec<Claim>,
+    last_ticket: u64,
+}
+
+/// Levels that a job writes to or passes: those below its own down to its output, or its own when it
+/// stays there.
+fn covered(level: u8, output_level: u8) -> std::ops::RangeInclusive<u8> {
+    output_level.min(level.saturating_add(1))..=output_level
+}
+
+impl Claim {
+    fn conflicts(&self, plan: &CompactionPlan) -> bool {
+        if self.keyspace != plan.keyspace {
+            return false;
+        }
+        if plan.tables().any(|table| self.tables.contains(&table.meta.file)) {
+            return true;
+        }
+        let within = |level: u8, output: u8| level == 0 && output == 0;
+        if self.level == 0 && plan.level == 0 {
+            let (mine, other) =
+                (within(self.level, self.output_level), within(plan.level, plan.output_level));
+            if mine == other {
+                return true;
+            }
+        }
+        self.meets(plan)
+    }
+
+    /// Whether a level below 0 would get or let pass the same keys from both.
+    fn meets(&self, plan: &CompactionPlan) -> bool {
+        let (mine, other) =
+            (covered(self.level, self.output_level), covered(plan.level, plan.output_level));
+        let first = *mine.start().max(other.start());
+        let last = *mine.end().min(other.end());
+        let Some((lo, hi)) = key_range(plan.tables()) else { return false };
+        first.max(1) <= last && self.smallest.as_slice() <= hi && self.largest.as_slice() >= lo
+    }
+}
+
+impl Inflight {
+    /// Whether `plan` cannot run beside what is running.
+    pub fn conflicts(&self, plan: &CompactionPlan) -> bool {
+        self.claims.iter().any(|claim| claim.conflicts(plan))
+    }
+
+    /// Takes what `plan` works on; `None` when it conflicts or is empty.
+    pub fn claim(&mut self, plan: &CompactionPlan) -> Option<Ticket> {
+        if self.conflicts(plan) {
+            return None;
+        }
+        let (smallest, largest) = key_range(plan.tables())?;
+        self.last_ticket += 1;
+        self.claims.push(Claim {
+            ticket: self.last_ticket,
+            keyspace: plan.keyspace,
+            level: plan.level,
+            output_level: plan.output_level,
+            tables: plan.tables().map(|table| table.meta.file).collect(),
+            smallest: smallest.to_vec(),
+            largest: largest.to_vec(),
+        });
+        Some(Ticket(self.last_ticket))
+    }
+
+    /// Gives back what the claim took: after the job's edit is installed, or when there will be none.
+    pub fn release(&mut self, ticket: Ticket) {
+        self.claims.retain(|claim| claim.ticket != ticket.0);
+    }
+
+    /// Whether a running job reads the table.
+    pub fn has_table(&self, file: FileNum) -> bool {
+        self.claims.iter().any(|claim| claim.tables.contains(&file))
+    }
+
+    /// Number of running jobs.
+    pub fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+}
