@@ -90,7 +90,8 @@ static void read_file(const char *path)
 static esker_db *open_database(const char *directory)
 {
     /* Small buffers and tables, so that one megabyte of data makes a tree of several levels. */
-    static const char text[] = "write_buffer=64KiB; table_size=64KiB; level_bytes=128KiB";
+    static const char text[] = "write_buffer=64KiB; table_size=64KiB; "
+                               "level_bytes=128KiB; level_dynamic=0";
     esker_error err = {0};
     err.struct_size = sizeof err;
     esker_options *options;

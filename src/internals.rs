@@ -190,6 +190,9 @@ pub mod compaction {
     pub mod inflight {
         pub use crate::compaction::inflight::*;
     }
+    pub mod victim {
+        pub use crate::compaction::victim::*;
+    }
     pub mod picker {
         pub use crate::compaction::picker::*;
     }

@@ -106,6 +106,11 @@ impl<'c> Outputs<'c> {
         self.cut = self.open.is_some();
     }
 
+    /// Bytes of the table in work so far, roughly.
+    pub fn open_bytes(&self) -> u64 {
+        self.open.as_ref().map_or(0, TableBuilder::size_estimate)
+    }
+
     /// Adds an entry; entries come in internal order.
     pub fn add(&mut self, key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
         if let Some(builder) = &self.open {

@@ -13,7 +13,7 @@
 use crate::compress::Codec;
 use crate::error::{Area, Error, Result};
 use crate::filter::kind::FilterKind;
-use crate::types::LEVELS_MAX;
+use crate::types::{LEVELS_MAX, VictimChoice};
 use std::ffi::CStr;
 use std::ops::Range;
 
@@ -71,6 +71,9 @@ pub struct Options {
     pub level_bytes: u64,
     pub level_ratio: u64,
     pub levels: u64,
+    pub level_dynamic: bool,
+    pub compaction_pick: VictimChoice,
+    pub compaction_seed: u64,
     pub compaction_auto: bool,
     pub deterministic: bool,
 }
@@ -102,6 +105,9 @@ impl Default for Options {
             level_bytes: 256 * MIB,
             level_ratio: 10,
             levels: 7,
+            level_dynamic: true,
+            compaction_pick: VictimChoice::MinOverlap,
+            compaction_seed: 0,
             compaction_auto: true,
             deterministic: false,
         }
@@ -226,6 +232,14 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
         c"Growth of the target from level to level.", number!(level_ratio, Plain)),
     spec!(54 c"levels", c"levels", c"7", (2, LEVELS_MAX as u64),
         c"Number of levels.", number!(levels, Plain)),
+    spec!(55 c"level_dynamic", c"", c"1", (0, 1),
+        c"1 derives the targets of the levels from the size of the last one; 0 starts from level_bytes at level 1.",
+        switch!(level_dynamic)),
+    spec!(56 c"compaction_pick", c"", Some(c"min_overlap|oldest|round_robin|random"), c"min_overlap", (0, 0),
+        c"Table of a level that is too large which goes down first.",
+        Field::Text { get: |o| o.compaction_pick.name().to_owned(), set: set_compaction_pick }),
+    spec!(57 c"compaction_seed", c"", c"0", (0, i64::MAX as u64),
+        c"Seed of compaction_pick=random.", number!(compaction_seed, Plain)),
     spec!(58 c"compaction_auto", c"", c"1", (0, 1),
         c"0 compacts only when asked to.", switch!(compaction_auto)),
     spec!(62 c"deterministic", c"", c"0", (0, 1),
@@ -272,6 +286,12 @@ fn set_filter(options: &mut Options, text: &str) -> bool {
         _ => return false,
     };
     true
+}
+
+fn set_compaction_pick(options: &mut Options, text: &str) -> bool {
+    let choice = VictimChoice::from_name(text);
+    options.compaction_pick = choice.unwrap_or(options.compaction_pick);
+    choice.is_some()
 }
 
 fn filter_bits_text(options: &Options) -> String {

@@ -33,6 +33,37 @@ pub type DbId = [u8; 16];
 /// Random identity of a table, in its footer and in the manifest.
 pub type TableId = [u8; 16];
 
+/// Which table of a level that is too large goes down first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VictimChoice {
+    /// The one whose compaction rewrites the fewest bytes per byte of its own.
+    MinOverlap,
+    /// The one written first.
+    Oldest,
+    /// The next one in key order.
+    RoundRobin,
+    /// Any; the same one for the same seed and tree.
+    Random,
+}
+
+impl VictimChoice {
+    const NAMES: [(VictimChoice, &'static str); 4] = [
+        (VictimChoice::MinOverlap, "min_overlap"),
+        (VictimChoice::Oldest, "oldest"),
+        (VictimChoice::RoundRobin, "round_robin"),
+        (VictimChoice::Random, "random"),
+    ];
+
+    /// Its name in option texts.
+    pub fn name(self) -> &'static str {
+        VictimChoice::NAMES.iter().find(|(choice, _)| *choice == self).map_or("", |(_, name)| name)
+    }
+
+    pub fn from_name(name: &str) -> Option<VictimChoice> {
+        VictimChoice::NAMES.iter().find(|(_, known)| *known == name).map(|(choice, _)| *choice)
+    }
+}
+
 /// Longest key in bytes.
 pub const KEY_LEN_MAX: usize = 65_535;
 /// Largest value in bytes (1 GiB).

@@ -53,13 +53,9 @@ impl Claim {
         if plan.tables().any(|table| self.tables.contains(&table.meta.file)) {
             return true;
         }
-        let within = |level: u8, output: u8| level == 0 && output == 0;
-        if self.level == 0 && plan.level == 0 {
-            let (mine, other) =
-                (within(self.level, self.output_level), within(plan.level, plan.output_level));
-            if mine == other {
-                return true;
-            }
+        let merges = self.output_level == 0;
+        if self.level == 0 && plan.level == 0 && merges == plan.merges_level0() {
+            return true;
         }
         self.meets(plan)
     }
@@ -108,6 +104,12 @@ impl Inflight {
     /// Whether a running job reads the table.
     pub fn has_table(&self, file: FileNum) -> bool {
         self.claims.iter().any(|claim| claim.tables.contains(&file))
+    }
+
+    /// Whether a running job takes the table out of `level`, where it is.
+    pub fn takes_away(&self, level: usize, file: FileNum) -> bool {
+        let from = |claim: &&Claim| usize::from(claim.level) == level;
+        self.claims.iter().filter(from).any(|claim| claim.tables.contains(&file))
     }
 
     /// Number of running jobs.

@@ -1,10 +1,11 @@
 //! Which compaction comes next: pure functions of a version, the options and the cursors.
 //!
-//! Level 0 is scored by its number of tables, every other level but the last by its bytes over its target;
-//! the highest score of at least 1 wins. In level 0 the oldest table is taken with everything that overlaps
-//! it, directly or through others. Elsewhere the victim is the table whose compaction rewrites the fewest
-//! bytes of the next level per byte of its own; among equals the first one behind the cursor, so that a
-//! level is gone through in key order. What conflicts with a running job is passed over for the next best.
+//! Level 0 is scored by its number of tables, every other level but the last by its bytes over its target
+//! (see `Limits::targets`); tables that a running job takes away do not count. The highest score of at
+//! least 1 wins. In level 0 the oldest table is taken with everything that overlaps it, directly or through
+//! others, down to the base level. Elsewhere `victim` says which table. What conflicts with a running job
+//! is passed over for the next best. While nothing can leave level 0, small neighbours in it are merged, so
+//! that readers have fewer tables to look at.
 //!
 //! Invariants
 //! 1. No I/O, no clock, no lock: the same input gives the same plan.
@@ -13,35 +14,69 @@
 
 use crate::compaction::inflight::Inflight;
 use crate::compaction::plan::{
-    CompactionPlan, Limits, Reason, grandparent_bytes_max, key_range, overlapping, total_bytes,
+    CompactionPlan, Limits, Reason, Targets, grandparent_bytes_max, key_range, overlapping,
+    total_bytes,
 };
+use crate::compaction::victim::{overlap_bytes, put_bytes, victims, weight};
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::types::KeyspaceId;
 use crate::version::levels::Version;
-use std::cmp::Ordering;
 
 /// Most tables of one level that a compaction asked for by key range takes at once.
 const RANGE_TABLES_MAX: usize = 8;
 /// Such a compaction takes more than one table only up to this many table sizes in all.
 const RANGE_BYTES_TABLES: u64 = 25;
 
-/// How urgently `level` needs a compaction; 1 and above means it does.
-pub fn score(version: &Version, limits: &Limits, level: usize) -> f64 {
-    if level == 0 {
-        return version.level(0).len() as f64 / limits.l0_trigger.max(1) as f64;
+/// Fewest level-0 tables that are merged within level 0.
+const MERGE_TABLES_MIN: usize = 4;
+/// Such a merge makes a table of at most this many table sizes.
+const MERGE_BYTES_TABLES: u64 = 4;
+
+/// How urgently `level` needs a compaction beside those in flight; 1 and above means it does.
+pub fn score(version: &Version, limits: &Limits, level: usize, inflight: &Inflight) -> f64 {
+    scores(version, limits, &limits.targets(version), inflight).get(level).copied().unwrap_or(0.0)
+}
+
+fn scores(version: &Version, limits: &Limits, targets: &Targets, inflight: &Inflight) -> Vec<f64> {
+    let put_bytes = put_bytes(version);
+    let of_level = |level: usize| {
+        let tables = version.level(level).iter();
+        let staying = tables.filter(|table| !inflight.takes_away(level, table.meta.file));
+        if level == 0 {
+            return level0_score(staying, limits, targets);
+        }
+        let Some(target) = targets.target(level) else { return 0.0 };
+        let weights = staying.map(|table| weight(&table.meta, put_bytes));
+        weights.fold(0, u64::saturating_add) as f64 / target as f64
+    };
+    (0..level_count(version, limits)).map(of_level).collect()
+}
+
+/// By the number of tables; with dynamic targets also by bytes, so that a level 0 of few large tables does
+/// not outgrow the base.
+fn level0_score<'v>(
+    tables: impl Iterator<Item = &'v Arc<TableHandle>>,
+    limits: &Limits,
+    targets: &Targets,
+) -> f64 {
+    let (count, bytes) = tables.fold((0usize, 0u64), |(count, bytes), table| {
+        (count + 1, bytes.saturating_add(table.meta.size))
+    });
+    let by_count = count as f64 / limits.l0_trigger.max(1) as f64;
+    if !limits.dynamic {
+        return by_count;
     }
-    match limits.target(level) {
-        Some(target) => version.level_bytes(level) as f64 / target as f64,
-        None => 0.0,
-    }
+    let target = targets.target(targets.base).unwrap_or(limits.level_bytes).max(1);
+    by_count.max(bytes as f64 / target as f64)
 }
 
 /// Bytes that wait to be compacted: level 0 and what other levels hold above their targets.
 pub fn debt(version: &Version, limits: &Limits) -> u64 {
+    let targets = limits.targets(version);
     (1..version.levels()).fold(version.level_bytes(0), |sum, level| {
         let bytes = version.level_bytes(level);
-        let excess = limits.target(level).map_or(0, |target| bytes.saturating_sub(target));
+        let excess = targets.target(level).map_or(0, |target| bytes.saturating_sub(target));
         sum.saturating_add(excess)
     })
 }
@@ -61,23 +96,25 @@ pub fn pick(
     keyspace: KeyspaceId,
     inflight: &Inflight,
 ) -> Option<CompactionPlan> {
+    let targets = limits.targets(version);
+    let scores = scores(version, limits, &targets, inflight);
     // The last level has nowhere to go.
-    let levels = 0..level_count(version, limits).saturating_sub(1);
-    let scored = levels.map(|level| (level, score(version, limits, level)));
-    let mut wanted: Vec<(usize, f64)> = scored.filter(|(_, score)| *score >= 1.0).collect();
+    let levels =
+        scores.into_iter().enumerate().take(level_count(version, limits).saturating_sub(1));
+    let mut wanted: Vec<(usize, f64)> = levels.filter(|(_, score)| *score >= 1.0).collect();
     // Stable: the upper one of equals stays first.
     wanted.sort_by(|a, b| b.1.total_cmp(&a.1));
     let draft = Draft { version, limits, keyspace, inflight };
     wanted.into_iter().find_map(|(level, _)| {
         if level == 0 {
-            return draft.level0();
+            return draft.level0(targets.base).or_else(|| draft.merge_level0());
         }
         draft.level_size(level, cursors.get(level).map_or(&[][..], Vec::as_slice))
     })
 }
 
 /// Chooses the next step of bringing everything between `lo` and `hi` (inclusive, `None` = no bound) from
-/// `level` one level down; `None` when nothing is left there, `level` is the last one or the step conflicts
+/// `level` one level down, or from level 0 to the base level; `None` when nothing is left there, `level` is the last one or the step conflicts
 /// with what is in flight (with an empty `inflight` there is a plan then). Steps are small and go through
 /// the level from its start: the caller asks again with a version that has the step in it.
 pub fn pick_range(
@@ -93,11 +130,11 @@ pub fn pick_range(
         return None;
     }
     let draft = Draft { version, limits, keyspace, inflight };
-    let inputs = if level == 0 {
-        level0_inputs(version, lo, hi)
-    } else {
-        draft.some_of(version.overlapping(level, lo, hi), Some(level + 1))
-    };
+    if level == 0 {
+        let base = limits.targets(version).base;
+        return draft.plan(0, base, level0_inputs(version, lo, hi), Reason::Range);
+    }
+    let inputs = draft.some_of(version.overlapping(level, lo, hi), Some(level + 1));
     draft.plan(level, level + 1, inputs, Reason::Range)
 }
 
@@ -144,47 +181,6 @@ fn in_level_order(version: &Version, tables: Vec<Arc<TableHandle>>) -> Vec<Arc<T
     version.level(0).iter().filter(chosen).cloned().collect()
 }
 
-/// One table of a level as a candidate for the next compaction.
-struct Candidate<'v> {
-    table: &'v Arc<TableHandle>,
-    /// Bytes of the next level it overlaps.
-    overlap: u64,
-    /// Whether the cursor is past it.
-    passed: bool,
-}
-
-impl Candidate<'_> {
-    /// Fewest bytes rewritten per byte of its own first; among equals those behind the cursor.
-    fn order(&self, other: &Candidate<'_>) -> Ordering {
-        // overlap / size < other.overlap / other.size, without division.
-        let mine = u128::from(self.overlap) * u128::from(other.table.meta.size.max(1));
-        let theirs = u128::from(other.overlap) * u128::from(self.table.meta.size.max(1));
-        mine.cmp(&theirs).then(self.passed.cmp(&other.passed))
-    }
-}
-
-/// The tables of `level`, the one to compact next first.
-fn victims<'v>(version: &'v Version, level: usize, cursor: &[u8]) -> Vec<&'v Arc<TableHandle>> {
-    let below = version.level(level + 1);
-    let candidate = |table: &'v Arc<TableHandle>| Candidate {
-        table,
-        overlap: overlap_bytes(below, &table.meta.smallest, &table.meta.largest),
-        passed: !cursor.is_empty() && table.meta.smallest.as_slice() <= cursor,
-    };
-    let mut candidates: Vec<Candidate<'v>> = version.level(level).iter().map(candidate).collect();
-    // Tables come in key order and the sort is stable, so of equals the earlier one stays first.
-    candidates.sort_by(Candidate::order);
-    candidates.into_iter().map(|candidate| candidate.table).collect()
-}
-
-/// Bytes of the sorted, disjoint `tables` that overlap the keys from `lo` to `hi`.
-fn overlap_bytes(tables: &[Arc<TableHandle>], lo: &[u8], hi: &[u8]) -> u64 {
-    let first = tables.partition_point(|table| table.meta.largest.as_slice() < lo);
-    let rest = tables.get(first..).unwrap_or(&[]);
-    let overlap = rest.iter().take_while(|table| table.meta.smallest.as_slice() <= hi);
-    overlap.fold(0, |sum: u64, table| sum.saturating_add(table.meta.size))
-}
-
 /// What every plan of one choice has in common.
 struct Draft<'a> {
     version: &'a Version,
@@ -194,17 +190,39 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// The oldest table of level 0 and what must go with it.
-    fn level0(&self) -> Option<CompactionPlan> {
-        let oldest = self.version.level(0).last()?;
+    /// The oldest table of level 0 that is not on its way yet, and what must go with it.
+    fn level0(&self, base: usize) -> Option<CompactionPlan> {
+        let free = |table: &&Arc<TableHandle>| !self.inflight.has_table(table.meta.file);
+        let oldest = self.version.level(0).iter().rfind(free)?;
         let (lo, hi) = (oldest.meta.smallest.as_slice(), oldest.meta.largest.as_slice());
         let inputs = level0_inputs(self.version, Some(lo), Some(hi));
-        self.plan(0, 1, inputs, Reason::Level0Tables)
+        self.plan(0, base, inputs, Reason::Level0Tables)
+    }
+
+    /// The longest row of small free neighbours in level 0, the newest of equals.
+    fn merge_level0(&self) -> Option<CompactionPlan> {
+        let small = |table: &Arc<TableHandle>| table.meta.size <= self.limits.table_size;
+        let free = |table: &Arc<TableHandle>| !self.inflight.has_table(table.meta.file);
+        let bytes_max = self.limits.table_size.saturating_mul(MERGE_BYTES_TABLES);
+        let mut longest: &[Arc<TableHandle>] = &[];
+        for row in self.version.level(0).split(|table| !small(table) || !free(table)) {
+            let mut bytes = 0u64;
+            let fits = |table: &&Arc<TableHandle>| {
+                bytes = bytes.saturating_add(table.meta.size);
+                bytes <= bytes_max
+            };
+            let run = row.get(..row.iter().take_while(fits).count()).unwrap_or(&[]);
+            longest = if run.len() > longest.len() { run } else { longest };
+        }
+        if longest.len() < MERGE_TABLES_MIN {
+            return None;
+        }
+        self.plan(0, 0, longest.to_vec(), Reason::Level0Merge)
     }
 
     /// The best table of `level` that no running job is in the way of.
     fn level_size(&self, level: usize, cursor: &[u8]) -> Option<CompactionPlan> {
-        victims(self.version, level, cursor)
+        victims(self.version, self.limits, level, cursor)
             .into_iter()
             .find_map(|victim| self.plan(level, level + 1, vec![victim.clone()], Reason::LevelSize))
     }

@@ -5,15 +5,17 @@
 //! the version it was made for.
 //!
 //! Invariants
-//! 1. The inputs at the output level are all its tables that overlap the key range of the inputs.
-//! 2. A level-0 plan holds every level-0 table that overlaps one of its inputs, so no older version of a
-//!    key stays above a newer one.
+//! 1. The inputs at the output level are all its tables that overlap the key range of the inputs; levels
+//!    in between, if any, hold nothing there.
+//! 2. A plan that leads out of level 0 holds every level-0 table that overlaps one of its inputs, so no
+//!    older version of a key stays above a newer one. One that merges within level 0 holds neighbours in
+//!    the order of their sequence numbers, so the merged table takes the place of all of them.
 //! 3. A trivial move has no inputs at the output level and changes only where its tables are listed.
 
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
-use crate::types::KeyspaceId;
+use crate::types::{KeyspaceId, LEVELS_MAX, VictimChoice};
 use crate::version::levels::Version;
 
 /// Why a compaction was chosen.
@@ -21,6 +23,8 @@ use crate::version::levels::Version;
 pub enum Reason {
     /// Level 0 holds too many tables.
     Level0Tables,
+    /// Level 0 holds too many small tables and cannot be emptied now.
+    Level0Merge,
     /// The level holds more bytes than its target.
     LevelSize,
     /// Someone asked for this key range to go one level down.
@@ -34,13 +38,38 @@ pub enum Reason {
 pub struct Limits {
     /// Tables in level 0 from which on it is compacted.
     pub l0_trigger: usize,
-    /// Target bytes of level 1.
+    /// Target bytes of the first sorted level.
     pub level_bytes: u64,
     /// Target of a level in targets of the level above.
     pub level_ratio: u64,
     pub levels: usize,
     /// Target bytes of a table.
     pub table_size: u64,
+    /// Targets follow the size of the largest level rather than being fixed.
+    pub dynamic: bool,
+    pub victim: VictimChoice,
+    /// Of `VictimChoice::Random`.
+    pub seed: u64,
+}
+
+/// How large the levels of one version should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// The level that level 0 is compacted into.
+    pub base: usize,
+    levels: usize,
+    bytes: [u64; LEVELS_MAX],
+}
+
+impl Targets {
+    /// Bytes a level may hold before it is compacted; `None` for level 0, levels above the base and the
+    /// last level.
+    pub fn target(&self, level: usize) -> Option<u64> {
+        if level < self.base || level.saturating_add(1) >= self.levels {
+            return None;
+        }
+        self.bytes.get(level).copied()
+    }
 }
 
 /// A table overlapping more than this many table sizes two levels down is not moved or grown further:
@@ -53,14 +82,45 @@ pub fn grandparent_bytes_max(table_size: u64) -> u64 {
 }
 
 impl Limits {
-    /// Bytes a level may hold before it is compacted; `None` for level 0 and for the last level.
-    pub fn target(&self, level: usize) -> Option<u64> {
-        if level == 0 || level.saturating_add(1) >= self.levels {
-            return None;
-        }
+    /// The targets of the levels of `version`.
+    ///
+    /// Fixed ones grow from `level_bytes` at level 1. Dynamic ones are counted back from the largest level,
+    /// so that each level is a fraction of the next and few bytes lie above the last one: a small
+    /// database has only its last level, and another level above the base comes into use when the base's
+    /// share would exceed `level_bytes`. No target is below `level_bytes`: a level smaller than what
+    /// comes down from level 0 at a time would be rewritten for nothing.
+    pub fn targets(&self, version: &Version) -> Targets {
+        let levels = self.levels.min(version.levels()).min(LEVELS_MAX);
         let ratio = self.level_ratio.max(1);
-        let target = (1..level).fold(self.level_bytes, |bytes, _| bytes.saturating_mul(ratio));
-        Some(target.max(1))
+        let (base, base_bytes) = match self.dynamic {
+            true => self.dynamic_base(version, levels, ratio),
+            false => (1, self.level_bytes),
+        };
+        let mut targets = Targets { base, levels, bytes: [0; LEVELS_MAX] };
+        let mut bytes = base_bytes;
+        for target in targets.bytes.iter_mut().skip(base) {
+            *target = bytes.max(self.level_bytes).max(1);
+            bytes = bytes.saturating_mul(ratio);
+        }
+        targets
+    }
+
+    /// The level to compact level 0 into, and its share of bytes.
+    fn dynamic_base(&self, version: &Version, levels: usize, ratio: u64) -> (usize, u64) {
+        let last = levels.saturating_sub(1).max(1);
+        let sizes = || (1..=last).map(|level| version.level_bytes(level));
+        let Some(first) = (1..=last).find(|level| !version.level(*level).is_empty()) else {
+            return (last, self.level_bytes);
+        };
+        let largest = sizes().max().unwrap_or(0);
+        let mut base = first;
+        let mut bytes = (first..last).fold(largest, |bytes, _| bytes / ratio);
+        while base > 1 && bytes > self.level_bytes {
+            base -= 1;
+            bytes /= ratio;
+        }
+        // Tables above what would be the base now go down like any others.
+        (base, bytes.clamp(self.level_bytes / ratio, self.level_bytes))
     }
 }
 
@@ -107,6 +167,12 @@ impl CompactionPlan {
         key_range(&self.inputs)
     }
 
+    /// Whether level-0 tables become one table of level 0, which must not be cut: a part of it could sort
+    /// behind older tables.
+    pub fn merges_level0(&self) -> bool {
+        self.level == 0 && self.output_level == 0
+    }
+
     /// Bytes the compaction reads.
     pub fn bytes(&self) -> u64 {
         total_bytes(&self.inputs).saturating_add(total_bytes(&self.output_inputs))
@@ -118,8 +184,11 @@ impl CompactionPlan {
             return Err(self.wrong("has no inputs"));
         };
         let (level, output) = (usize::from(self.level), usize::from(self.output_level));
-        if output == 0 || output < level || output >= version.levels() {
+        if output < level || output >= version.levels() {
             return Err(self.wrong("has no such output level"));
+        }
+        if self.merges_level0() {
+            return self.check_neighbours(version);
         }
         self.check_level(version, level, &self.inputs)?;
         self.check_level(version, output, &self.output_inputs)?;
@@ -129,11 +198,25 @@ impl CompactionPlan {
                 self.check_all_in(&overlap, &self.inputs)?;
             }
         }
+        if (level + 1..output).any(|passed| !overlapping(version, passed, lo, hi).is_empty()) {
+            return Err(self.wrong("passes tables of its range"));
+        }
         let expected = overlapping(version, output, lo, hi);
         let there = if output == level { &self.inputs } else { &self.output_inputs };
         self.check_all_in(&expected, there)?;
         if self.trivial_move && !self.output_inputs.is_empty() {
             return Err(self.wrong("moves tables onto others"));
+        }
+        Ok(())
+    }
+
+    /// The inputs stand side by side in level 0 and nothing else is touched.
+    fn check_neighbours(&self, version: &Version) -> Result<()> {
+        let file = |table: &Arc<TableHandle>| table.meta.file;
+        let same = |run: &[Arc<TableHandle>]| run.iter().map(file).eq(self.inputs.iter().map(file));
+        let neighbours = version.level(0).windows(self.inputs.len().max(1)).any(same);
+        if !neighbours || self.trivial_move || !self.output_inputs.is_empty() {
+            return Err(self.wrong("does not merge neighbours"));
         }
         Ok(())
     }

@@ -38,16 +38,23 @@ pub fn run(
         let edit = VersionEdit { tables_added: added.collect(), ..removal(plan) };
         return Ok(Outcome { edit, ..Outcome::default() });
     }
-    let deeper = DeeperLevels::new(version, usize::from(plan.output_level));
+    let merges_level0 = plan.merges_level0();
+    // Older tables of level 0 may hold what a delete hides, and the merged table is found by its largest
+    // sequence number: nothing is dropped or zeroed for being at the bottom, and nothing is cut.
+    let whole = JobContext { table_size: u64::MAX, ..ctx.clone() };
+    let ctx = if merges_level0 { &whole } else { ctx };
+    let deeper =
+        (!merges_level0).then(|| DeeperLevels::new(version, usize::from(plan.output_level)));
     let inputs = MergingIter::new(children(ctx, plan));
-    let mut survivors = CompactionIter::new(inputs, snapshots, Some(deeper));
-    let bottom = version.is_bottom(usize::from(plan.output_level), None, None);
+    let mut survivors = CompactionIter::new(inputs, snapshots, deeper);
+    let output_level = usize::from(plan.output_level);
+    let bottom = !merges_level0 && version.is_bottom(output_level, None, None);
     let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level).at_bottom(bottom);
     let mut grandparents = Grandparents::new(&plan.grandparents, ctx.table_size);
     while survivors.next_survivor()? {
         check_cancel(cancel)?;
         let key = survivors.key();
-        if grandparents.enough_before(key) {
+        if grandparents.enough_before(key, outputs.open_bytes()) {
             outputs.cut();
         }
         outputs.add(key, survivors.tag(), survivors.value())?;
@@ -87,23 +94,28 @@ fn removal(plan: &CompactionPlan) -> VersionEdit {
     edit
 }
 
-/// Says where to cut so that no output overlaps too much of the level below it.
+/// Says where to cut so that outputs end where tables of the level below them do, and overlap few of these:
+/// their own next compactions then read less that they do not change.
 struct Grandparents<'p> {
     tables: &'p [Arc<TableHandle>],
-    bytes_max: u64,
+    table_size: u64,
     /// Bytes of the grandparents that ended within the current output.
     passed: u64,
+    /// How many these are.
+    ended: u64,
     started: bool,
 }
 
 impl<'p> Grandparents<'p> {
     fn new(tables: &'p [Arc<TableHandle>], table_size: u64) -> Grandparents<'p> {
-        let bytes_max = grandparent_bytes_max(table_size);
-        Grandparents { tables, bytes_max, passed: 0, started: false }
+        Grandparents { tables, table_size, passed: 0, ended: 0, started: false }
     }
 
-    /// Whether an output with the keys so far overlaps enough; `key` is the next one.
-    fn enough_before(&mut self, key: &[u8]) -> bool {
+    /// Whether to cut before `key`, the next one, when the current output has `bytes`: where it overlaps
+    /// enough, or where a grandparent ends between the keys and the output is more than half full. Each
+    /// end that was let pass raises the half a little, for the next one is then not far.
+    fn enough_before(&mut self, key: &[u8], bytes: u64) -> bool {
+        let mut boundary = false;
         while let [first, rest @ ..] = self.tables {
             if first.meta.largest.as_slice() >= key {
                 break;
@@ -111,13 +123,19 @@ impl<'p> Grandparents<'p> {
             // What ends before the first key overlaps no output.
             if self.started {
                 self.passed = self.passed.saturating_add(first.meta.size);
+                self.ended += 1;
+                boundary = true;
             }
             self.tables = rest;
         }
         self.started = true;
-        let enough = self.passed > self.bytes_max;
+        let percent = 50 + 5 * self.ended.min(8);
+        let well_filled =
+            u128::from(bytes) * 100 > u128::from(self.table_size) * u128::from(percent);
+        let enough =
+            self.passed > grandparent_bytes_max(self.table_size) || boundary && well_filled;
         if enough {
-            self.passed = 0;
+            (self.passed, self.ended) = (0, 0);
         }
         enough
     }

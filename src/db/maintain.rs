@@ -54,13 +54,13 @@ impl DbCore {
         self.flush()?;
         let version = self.keyspace.state.load().version.clone();
         let total = (0..version.levels()).map(|level| version.level_bytes(level)).sum();
-        let used = |level: &usize| !version.overlapping(*level, lo, hi).is_empty();
-        let deepest = (0..version.levels()).rev().find(used).unwrap_or(0);
-        // Level 0 alone is never one sorted run, so it is merged at least into level 1.
-        let target = deepest.max(1).min(version.levels() - 1);
         let until = self.visible();
         let mut manual = Manual { core: self, lo, hi, until, done: 0, total, progress };
         manual.empty_level0()?;
+        // Level 0 goes to whichever level is the base, so the deepest one in use is known only now.
+        let version = self.keyspace.state.load().version.clone();
+        let used = |level: &usize| !version.overlapping(*level, lo, hi).is_empty();
+        let target = (1..version.levels()).rev().find(used).unwrap_or(1);
         for level in 1..target {
             manual.sweep(level, picker::pick_range)?;
         }
@@ -143,7 +143,7 @@ impl Manual<'_, '_> {
         Err(Error::new(ErrorKind::Cancelled, Area::Callback, message))
     }
 
-    /// Merges what level 0 has of the range into level 1.
+    /// Merges what level 0 has of the range into the base level.
     fn empty_level0(&mut self) -> Result<()> {
         loop {
             self.report(0)?;

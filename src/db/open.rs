@@ -400,6 +400,9 @@ fn limits(options: &Options) -> Limits {
         level_ratio: options.level_ratio,
         levels: options.levels as usize,
         table_size: options.table_size,
+        dynamic: options.level_dynamic,
+        victim: options.compaction_pick,
+        seed: options.compaction_seed,
     }
 }
 

@@ -203,6 +203,13 @@ pub enum esker_option {
     ESKER_OPT_LEVEL_RATIO = 53,
     /// u64 `levels` [7]: number of levels; 2 to 8.
     ESKER_OPT_LEVELS = 54,
+    /// u64 `level_dynamic` [1]: 1 derives the targets from the size of the last level; 0 starts from
+    /// `level_bytes` at level 1.
+    ESKER_OPT_LEVEL_DYNAMIC = 55,
+    /// text `compaction_pick` [min_overlap]: min_overlap, oldest, round_robin, random.
+    ESKER_OPT_COMPACTION_PICK = 56,
+    /// u64 `compaction_seed` [0]: seed of compaction_pick=random.
+    ESKER_OPT_COMPACTION_SEED = 57,
     /// u64 `compaction_auto` [1]: 0 compacts only in esker_compact().
     ESKER_OPT_COMPACTION_AUTO = 58,
     /// u64 `deterministic` [0]: 1 runs all background work inside the calling thread; the same

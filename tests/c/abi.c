@@ -174,7 +174,8 @@ static void option_ids(void) {
       {"immutable_max", 22}, {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
       {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},
       {"l0_trigger", 50},    {"l0_stop", 51},      {"level_bytes", 52},  {"level_ratio", 53},
-      {"levels", 54},        {"compaction_auto", 58}, {"deterministic", 62},
+      {"levels", 54},        {"level_dynamic", 55}, {"compaction_pick", 56}, {"compaction_seed", 57},
+      {"compaction_auto", 58}, {"deterministic", 62},
   };
   size_t i;
   VALUE(ESKER_OPT_FILE_MODE, 5);

@@ -5,18 +5,21 @@
 
 mod inflight;
 mod jobs;
+mod levels;
 mod merge;
 mod picker;
 mod survivors;
+mod victims;
 
 use crate::memtable::Entry;
 use esker::internals::compaction::inflight::Inflight;
+use esker::internals::compaction::plan::Limits;
 use esker::internals::error::{Area, Error, Result};
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{Tag, seek_tag, tag_seq};
 use esker::internals::table::handle::TableHandle;
 use esker::internals::table::meta::TableMeta;
-use esker::internals::types::{FileNum, KeyspaceId, SeqNo};
+use esker::internals::types::{FileNum, KeyspaceId, SeqNo, VictimChoice};
 use esker::internals::version::edit::VersionEdit;
 use esker::internals::version::levels::Version;
 
@@ -25,6 +28,20 @@ const KS: KeyspaceId = KeyspaceId(0);
 /// Nothing is running.
 fn none() -> Inflight {
     Inflight::default()
+}
+
+/// Limits with fixed targets, to be made smaller.
+fn fixed() -> Limits {
+    Limits {
+        l0_trigger: 4,
+        level_bytes: 10_000,
+        level_ratio: 10,
+        levels: 5,
+        table_size: 10_000,
+        dynamic: false,
+        victim: VictimChoice::MinOverlap,
+        seed: 0,
+    }
 }
 
 /// Cursor over a sorted vector; fails when `fuse` runs out.

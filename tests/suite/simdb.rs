@@ -29,6 +29,7 @@ pub fn tiny() -> Options {
         table_size: 512,
         level_bytes: 1 << 10,
         level_ratio: 2,
+        level_dynamic: false,
         l0_trigger: 2,
         l0_stop: 8,
         deterministic: true,

@@ -1,6 +1,6 @@
 //! Which compactions may run side by side.
 
-use super::{KS, apply, meta, none, tree};
+use super::{KS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::inflight::{Inflight, Ticket};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
@@ -11,7 +11,7 @@ use esker::internals::version::levels::Version;
 use std::collections::BTreeSet;
 
 fn limits() -> Limits {
-    Limits { l0_trigger: 2, level_bytes: 300, level_ratio: 3, levels: 5, table_size: 100 }
+    Limits { l0_trigger: 2, level_bytes: 300, level_ratio: 3, table_size: 100, ..fixed() }
 }
 
 fn range(version: &Version, level: usize, lo: &str, inflight: &Inflight) -> Option<CompactionPlan> {

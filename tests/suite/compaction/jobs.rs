@@ -1,6 +1,6 @@
 //! Flush and compaction from end to end on the simulated kernel.
 
-use super::{KS, apply, lookup, meta, none};
+use super::{KS, apply, fixed, lookup, meta, none};
 use crate::memtable::{Entry, Rng, sort, walk};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
 use esker::internals::compaction::plan::{CompactionPlan, Limits};
@@ -30,6 +30,8 @@ use esker::internals::version::levels::Version;
 use esker::internals::version::set::FileNumbers;
 use std::collections::BTreeSet;
 
+mod outputs;
+
 const DIR: &str = "/db";
 
 fn context(kernel: &Arc<SimKernel>, table_size: u64) -> JobContext {
@@ -54,7 +56,7 @@ fn context(kernel: &Arc<SimKernel>, table_size: u64) -> JobContext {
 }
 
 fn limits(table_size: u64) -> Limits {
-    Limits { l0_trigger: 3, level_bytes: 4_000, level_ratio: 3, levels: 5, table_size }
+    Limits { l0_trigger: 3, level_bytes: 4_000, level_ratio: 3, table_size, ..fixed() }
 }
 
 fn go() -> AtomicBool {
@@ -398,31 +400,6 @@ fn a_move_makes_no_system_call() {
     assert_eq!(tree.entries(), entries);
 }
 
-#[test]
-fn outputs_are_cut_where_they_would_overlap_too_many_grandparents() {
-    let mut rng = Rng::new(3);
-    let mut tree = Tree::new(3, 100_000);
-    tree.flush(300, 300, &[], &mut rng);
-    tree.flush(300, 300, &[], &mut rng);
-    let plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits(), &none()).unwrap();
-    assert_eq!(tree.run(&plan, &[]).edit.tables_added.len(), 1);
-    // Never read: only their bounds and sizes count.
-    let grandparents = [("key0050", "key0099"), ("key0100", "key0149"), ("key0200", "key0249")];
-    let tables_added = (1_000..)
-        .zip(grandparents)
-        .map(|(file, (smallest, largest))| (KS, 3, meta(file, smallest, largest, 1_000_001)));
-    let edit = VersionEdit { tables_added: tables_added.collect(), ..VersionEdit::default() };
-    tree.version = apply(&tree.version, &edit);
-    let plan = pick_range(&tree.version, 1, None, None, KS, &tree.limits(), &none()).unwrap();
-    assert!(!plan.trivial_move);
-    let outcome = run(&tree.ctx, &tree.version, &plan, &[tree.seq], &go()).unwrap();
-    let cuts: Vec<String> =
-        metas(&outcome).iter().map(|meta| String::from_utf8_lossy(&meta.largest).into()).collect();
-    assert_eq!(cuts.len(), 4, "{cuts:?}");
-    assert!(cuts[0].as_str() <= "key0099" && cuts[1].as_str() <= "key0149", "{cuts:?}");
-    assert!(cuts[2].as_str() <= "key0249", "{cuts:?}");
-}
-
 /// Runs `job` once for every system call it makes, with that call failing.
 fn fail_everywhere(build: &dyn Fn() -> (Arc<SimKernel>, JobContext, Job)) {
     let calls = [
@@ -564,7 +541,7 @@ fn tables_are_compressed_where_no_table_lies_below() {
             let edit = VersionEdit { tables_added: vec![added], ..VersionEdit::default() };
             tree.version = apply(&tree.version, &edit);
         }
-        let plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits()).unwrap();
+        let plan = pick_range(&tree.version, 0, None, None, KS, &tree.limits(), &none()).unwrap();
         let outcome = run(&tree.ctx, &tree.version, &plan, &[tree.seq], &go()).unwrap();
         outcome.bytes_written
     };

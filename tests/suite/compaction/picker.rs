@@ -1,6 +1,6 @@
 //! The picker on hand-made and on random trees.
 
-use super::{KS, apply, meta, none, tree};
+use super::{KS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::picker::{debt, pick, pick_range, pick_rewrite, score};
 use esker::internals::compaction::plan::{CompactionPlan, Limits, Reason};
@@ -13,7 +13,7 @@ use esker::internals::version::levels::Version;
 use std::collections::BTreeSet;
 
 fn limits() -> Limits {
-    Limits { l0_trigger: 4, level_bytes: 1_000, level_ratio: 10, levels: 5, table_size: 100 }
+    Limits { l0_trigger: 4, level_bytes: 1_000, level_ratio: 10, table_size: 100, ..fixed() }
 }
 
 fn with_deletes(mut meta: TableMeta) -> TableMeta {
@@ -61,7 +61,7 @@ fn scores_and_debt_follow_the_targets() {
         (2, meta(2, "a", "f", 5_000)),
         (3, meta(4, "a", "f", 100_001)),
     ]);
-    let scores = [0, 1, 2, 3, 4].map(|level| score(&version, &limits(), level));
+    let scores = [0, 1, 2, 3, 4].map(|level| score(&version, &limits(), level, &none()));
     assert_eq!(scores, [0.25, 1.5, 0.5, 1.00001, 0.0]);
     assert_eq!(debt(&version, &limits()), 10 + 500 + 1);
 }
@@ -267,7 +267,7 @@ fn random_trees_settle_and_every_plan_holds() {
                 assert!(steps < 500, "the tree never settles");
             }
         }
-        assert!((0..5).all(|level| score(&version, &limits(), level) < 1.0));
+        assert!((0..5).all(|level| score(&version, &limits(), level, &none()) < 1.0));
     }
 }
 

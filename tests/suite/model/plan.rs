@@ -4,6 +4,7 @@ use super::dice::{Dice, KeySpace};
 use esker::internals::compress::Codec;
 use esker::internals::filter::kind::FilterKind;
 use esker::internals::options::{Durability, Options};
+use esker::internals::types::VictimChoice;
 
 /// What one sequence is like, from its seed.
 #[derive(Clone, Debug)]
@@ -78,4 +79,18 @@ pub fn redraw(dice: &mut Dice, options: &mut Options) {
     options.cache_bytes = dice.pick(&[0, 2_048, 1 << 20]);
     options.open_tables_max = dice.pick(&[1, 3, 1_000]);
     options.compaction_auto = dice.percent(95);
+    redraw_levels(&mut Dice::new(!dice.clone().next()), options);
+}
+
+/// Draws how levels are sized and emptied; with dice of its own, so that a seed's other draws stay as they
+/// are whatever is drawn here.
+fn redraw_levels(dice: &mut Dice, options: &mut Options) {
+    options.level_dynamic = dice.percent(50);
+    options.compaction_pick = dice.pick(&[
+        VictimChoice::MinOverlap,
+        VictimChoice::Oldest,
+        VictimChoice::RoundRobin,
+        VictimChoice::Random,
+    ]);
+    options.compaction_seed = dice.between(0, 1_000);
 }
