@@ -34,6 +34,7 @@ const MERGE_TABLES_MIN: usize = 4;
 const MERGE_BYTES_TABLES: u64 = 4;
 
 /// How urgently `level` needs a compaction beside those in flight; 1 and above means it does.
+#[cfg(any(test, feature = "internals"))]
 pub fn score(version: &Version, limits: &Limits, level: usize, inflight: &Inflight) -> f64 {
     scores(version, limits, &limits.targets(version), inflight).get(level).copied().unwrap_or(0.0)
 }
