@@ -508,6 +508,16 @@ enum esker_option
   /** u64 `compaction_auto` [1]: 0 compacts only in esker_compact(). */
   ESKER_OPT_COMPACTION_AUTO = 58,
   /**
+   * u64 `subcompactions` [0]: key ranges that one compaction is cut into, to be worked on at the same
+   * time; 0 = as threads and its size allow, 1 = never cut.
+   */
+  ESKER_OPT_SUBCOMPACTIONS = 59,
+  /**
+   * u64 `threads` [0]: compactions and parts of them that run at a time, beside one flush, in threads
+   * that all databases of the process share; 0 = one less than processors, 1 to 8.
+   */
+  ESKER_OPT_THREADS = 60,
+  /**
    * u64 `deterministic` [0]: 1 runs all background work inside the calling thread; the same
    * operations then give the same files.
    */

@@ -43,6 +43,9 @@ pub mod sync {
 pub mod types {
     pub use crate::types::*;
 }
+pub mod worker {
+    pub use crate::worker::*;
+}
 pub mod env {
     pub mod call {
         pub use crate::env::call::*;
@@ -199,8 +202,14 @@ pub mod compaction {
     pub mod iter {
         pub use crate::compaction::iter::*;
     }
+    pub mod split {
+        pub use crate::compaction::split::*;
+    }
     pub mod run {
         pub use crate::compaction::run::*;
+    }
+    pub mod parts {
+        pub use crate::compaction::parts::*;
     }
 }
 pub mod db {
@@ -225,6 +234,9 @@ pub mod db {
     pub mod core {
         pub use crate::db::core::*;
     }
+    pub mod events {
+        pub use crate::db::events::*;
+    }
     pub mod install {
         pub use crate::db::install::*;
     }
@@ -233,6 +245,9 @@ pub mod db {
     }
     pub mod close {
         pub use crate::db::close::*;
+    }
+    pub mod compact {
+        pub use crate::db::compact::*;
     }
     pub mod maintain {
         pub use crate::db::maintain::*;

@@ -164,9 +164,15 @@ impl<'c> Outputs<'c> {
 
     /// Completes the last table, makes all names durable and checks the job's `counts` against
     /// `entries`, which is what the inputs say they hold. The outcome's edit adds the tables.
-    pub fn finish(mut self, what: &str, entries: u64, counts: Counts) -> Result<Outcome> {
+    pub fn finish(self, what: &str, entries: u64, counts: Counts) -> Result<Outcome> {
+        check_read(what, entries, counts.entries_in)?;
+        self.finish_part(what, counts)
+    }
+
+    /// The same for one of several parts: what all of them read together the caller checks.
+    pub fn finish_part(mut self, what: &str, counts: Counts) -> Result<Outcome> {
         self.close()?;
-        check_counts(what, entries, counts, &self.finished)?;
+        check_written(what, counts, &self.finished)?;
         if !self.created.is_empty() {
             self.ctx.dir.sync()?;
         }
@@ -189,26 +195,38 @@ impl Drop for Outputs<'_> {
     fn drop(&mut self) {
         // Closes the file before its name goes.
         self.open = None;
-        for number in self.created.drain(..) {
-            let removed = self.ctx.dir.unlink(&FileKind::Table(number).name());
-            if removed.is_err() {
-                // The job's own error is the one to report; the cleanup thread tries again.
-                self.ctx.retire.obsolete(number);
-            }
-        }
+        self.created.drain(..).for_each(|number| remove(self.ctx, number));
     }
+}
+
+/// Removes a table that a failed job made.
+fn remove(ctx: &JobContext, number: FileNum) {
+    if ctx.dir.unlink(&FileKind::Table(number).name()).is_err() {
+        // The job's own error is the one to report; the cleanup thread tries again.
+        ctx.retire.obsolete(number);
+    }
+}
+
+/// Removes the tables of an outcome that will not be installed.
+pub fn discard(ctx: &JobContext, outcome: &Outcome) {
+    outcome.edit.tables_added.iter().for_each(|(_, _, meta)| remove(ctx, meta.file));
 }
 
 fn mismatch(message: String) -> Error {
     Error::new(ErrorKind::Corrupt, Area::Engine, message)
 }
 
-fn check_counts(what: &str, entries: u64, counts: Counts, outputs: &[TableMeta]) -> Result<()> {
-    let Counts { entries_in, entries_out, entries_dropped } = counts;
-    let written = outputs.iter().fold(0, |sum: u64, meta| sum.saturating_add(meta.entries));
+/// What was read must be what the inputs say they hold.
+pub fn check_read(what: &str, entries: u64, entries_in: u64) -> Result<()> {
     if entries_in != entries {
         return Err(mismatch(format!("{what} read {entries_in} of {entries} entries")));
     }
+    Ok(())
+}
+
+fn check_written(what: &str, counts: Counts, outputs: &[TableMeta]) -> Result<()> {
+    let Counts { entries_in, entries_out, entries_dropped } = counts;
+    let written = outputs.iter().fold(0, |sum: u64, meta| sum.saturating_add(meta.entries));
     if written != entries_out || entries_in != entries_out.saturating_add(entries_dropped) {
         let message = format!(
             "{what} read {entries_in} entries, kept {entries_out}, dropped {entries_dropped}, \

@@ -15,6 +15,7 @@ mod key;
 mod search;
 mod compress;
 mod env;
+mod worker;
 mod iter;
 mod block;
 mod record;

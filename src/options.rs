@@ -75,6 +75,10 @@ pub struct Options {
     pub compaction_pick: VictimChoice,
     pub compaction_seed: u64,
     pub compaction_auto: bool,
+    /// Parts of one compaction; 0 = as threads allow.
+    pub subcompactions: u64,
+    /// Threads for compactions; 0 = as processors allow.
+    pub threads: u64,
     pub deterministic: bool,
 }
 
@@ -109,6 +113,8 @@ impl Default for Options {
             compaction_pick: VictimChoice::MinOverlap,
             compaction_seed: 0,
             compaction_auto: true,
+            subcompactions: 0,
+            threads: 0,
             deterministic: false,
         }
     }
@@ -242,6 +248,12 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
         c"Seed of compaction_pick=random.", number!(compaction_seed, Plain)),
     spec!(58 c"compaction_auto", c"", c"1", (0, 1),
         c"0 compacts only when asked to.", switch!(compaction_auto)),
+    spec!(59 c"subcompactions", c"parts", c"0", (0, 64),
+        c"Key ranges that one compaction is cut into, to be worked on at the same time; 0 = as threads and its size allow.",
+        number!(subcompactions, Plain)),
+    spec!(60 c"threads", c"threads", c"0", (0, 64),
+        c"Compactions and parts of them that run at a time, beside one flush, in threads that all databases of the process share; 0 = one less than processors, 1 to 8.",
+        number!(threads, Plain)),
     spec!(62 c"deterministic", c"", c"0", (0, 1),
         c"1 runs all background work inside the calling thread: same operations, same files.",
         switch!(deterministic)),

@@ -4,9 +4,10 @@
 //! disk. Whoever drops the last reference pushes the remains here; the cleanup thread frees them.
 //!
 //! Invariants
-//! 1. `push` and `obsolete` never block on anything but this list's own short lock.
+//! 1. `push` and `obsolete` never wait for anything but short locks: this list's own and those of the
+//!    caller that `on_load` named.
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Mutex, MutexGuard, OnceLock};
 use crate::types::FileNum;
 use std::any::Any;
 
@@ -14,15 +15,19 @@ use std::any::Any;
 struct State {
     garbage: Vec<Box<dyn Any + Send>>,
     tables: Vec<FileNum>,
-    kicked: bool,
+    /// Whether somebody has been called for the load and has not come yet.
+    called: bool,
     closed: bool,
 }
+
+/// Calls for somebody who takes the load.
+type Caller = Box<dyn Fn() + Send + Sync>;
 
 /// What waits for the cleanup thread of one database.
 #[derive(Default)]
 pub struct RetireList {
     state: Mutex<State>,
-    wake: Condvar,
+    caller: OnceLock<Caller>,
 }
 
 /// One load for the cleanup thread.
@@ -31,10 +36,16 @@ pub struct Retired {
     pub garbage: Vec<Box<dyn Any + Send>>,
     /// Table files that nothing names any more.
     pub tables: Vec<FileNum>,
-    pub closed: bool,
 }
 
 impl RetireList {
+    /// Has `caller` called once for each load, at once for what is there; only the first one given counts.
+    pub fn on_load(&self, caller: Caller) {
+        self.caller.get_or_init(|| caller);
+        self.state.lock().called = false;
+        self.kick();
+    }
+
     /// Hands over memory to be dropped elsewhere.
     pub fn push(&self, garbage: Box<dyn Any + Send>) {
         let mut state = self.state.lock();
@@ -45,44 +56,43 @@ impl RetireList {
             return;
         }
         state.garbage.push(garbage);
-        self.wake.notify_one();
+        self.call(state);
     }
 
     /// Hands over a table file to be removed.
     pub fn obsolete(&self, table: FileNum) {
-        self.state.lock().tables.push(table);
-        self.wake.notify_one();
+        let mut state = self.state.lock();
+        state.tables.push(table);
+        self.call(state);
     }
 
     /// Asks the cleanup thread to look around although nothing was pushed.
     pub fn kick(&self) {
-        self.state.lock().kicked = true;
-        self.wake.notify_one();
+        self.call(self.state.lock());
     }
 
-    /// No more waiting: `wait` returns at once from here on.
-    pub fn close(&self) {
-        self.state.lock().closed = true;
-        self.wake.notify_all();
-    }
-
-    /// Takes what is there without waiting.
-    pub fn take(&self) -> Retired {
-        let mut state = self.state.lock();
-        state.kicked = false;
-        Retired {
-            garbage: std::mem::take(&mut state.garbage),
-            tables: std::mem::take(&mut state.tables),
-            closed: state.closed,
+    fn call(&self, mut state: MutexGuard<'_, State>) {
+        if state.closed || std::mem::replace(&mut state.called, true) {
+            return;
+        }
+        drop(state);
+        if let Some(caller) = self.caller.get() {
+            caller();
         }
     }
 
-    /// Waits until there is something to do.
-    pub fn wait(&self) {
+    /// Nobody is called any more, and garbage is dropped by who brings it.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+    }
+
+    /// Takes what is there.
+    pub fn take(&self) -> Retired {
         let mut state = self.state.lock();
-        while state.garbage.is_empty() && state.tables.is_empty() && !state.kicked && !state.closed
-        {
-            self.wake.wait(&mut state);
+        state.called = false;
+        Retired {
+            garbage: std::mem::take(&mut state.garbage),
+            tables: std::mem::take(&mut state.tables),
         }
     }
 }

@@ -17,7 +17,7 @@
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::iter::internal::InternalIterator;
 use crate::job::Counts;
-use crate::key::{EntryKind, Tag, make_tag, tag_kind, tag_seq};
+use crate::key::{EntryKind, TAG_MAX, Tag, make_tag, tag_kind, tag_seq};
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::types::SeqNo;
@@ -55,6 +55,9 @@ pub struct CompactionIter<'a, I> {
     boundaries: &'a [SeqNo],
     /// `None`: deletes and sequence numbers always stay.
     deeper: Option<DeeperLevels<'a>>,
+    /// First user key to read, and the first not to read.
+    lo: Option<&'a [u8]>,
+    hi: Option<&'a [u8]>,
     started: bool,
     /// User key of the last entry read, and its stripe; valid once `key_known`.
     key: Vec<u8>,
@@ -76,6 +79,8 @@ impl<'a, I: InternalIterator> CompactionIter<'a, I> {
             input,
             boundaries,
             deeper,
+            lo: None,
+            hi: None,
             started: false,
             key: Vec::new(),
             key_known: false,
@@ -85,16 +90,25 @@ impl<'a, I: InternalIterator> CompactionIter<'a, I> {
         }
     }
 
+    /// Reads only user keys from `lo` on and below `hi`; `None` is no bound.
+    pub fn within(mut self, lo: Option<&'a [u8]>, hi: Option<&'a [u8]>) -> CompactionIter<'a, I> {
+        (self.lo, self.hi) = (lo, hi);
+        self
+    }
+
     /// Goes to the next survivor; false at the end.
     pub fn next_survivor(&mut self) -> Result<bool> {
         loop {
             if self.started {
                 self.input.next()?;
             } else {
-                self.input.seek_to_first()?;
+                match self.lo {
+                    Some(lo) => self.input.seek(lo, TAG_MAX)?,
+                    None => self.input.seek_to_first()?,
+                }
                 self.started = true;
             }
-            if !self.input.valid() {
+            if !self.input.valid() || self.hi.is_some_and(|hi| self.input.key() >= hi) {
                 return Ok(false);
             }
             self.counts.entries_in += 1;

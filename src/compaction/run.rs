@@ -8,13 +8,14 @@
 //! 1. Every output is synced, its name too, and was opened again before the edit is returned.
 //! 2. Without an edit (error, cancel) the outputs are removed.
 //! 3. Entries read = the inputs' own counts; entries written = the outputs' own counts.
-//! 4. A user key is in one output only.
+//! 4. A user key is in one output only, also of a job in parts.
 
 use crate::compaction::iter::{CompactionIter, DeeperLevels};
 use crate::compaction::plan::{CompactionPlan, grandparent_bytes_max};
+use crate::compaction::split::KeyRange;
 use crate::error::Result;
 use crate::iter::merge::MergingIter;
-use crate::job::{JobContext, Outcome, Outputs, check_cancel};
+use crate::job::{JobContext, Outcome, Outputs, check_cancel, check_read, discard};
 use crate::sync::{Arc, AtomicBool};
 use crate::table::handle::TableHandle;
 use crate::table::level_iter::LevelIter;
@@ -38,6 +39,20 @@ pub fn run(
         let edit = VersionEdit { tables_added: added.collect(), ..removal(plan) };
         return Ok(Outcome { edit, ..Outcome::default() });
     }
+    let part = run_range(ctx, version, plan, snapshots, cancel, &KeyRange::default())?;
+    combine(ctx, plan, vec![part])
+}
+
+/// Runs the part of `plan` that is in `range`. The outcome's edit adds the outputs only; all parts become
+/// the job's outcome by `combine`.
+pub fn run_range(
+    ctx: &JobContext,
+    version: &Version,
+    plan: &CompactionPlan,
+    snapshots: &[SeqNo],
+    cancel: &AtomicBool,
+    range: &KeyRange,
+) -> Result<Outcome> {
     let merges_level0 = plan.merges_level0();
     // Older tables of level 0 may hold what a delete hides, and the merged table is found by its largest
     // sequence number: nothing is dropped or zeroed for being at the bottom, and nothing is cut.
@@ -45,11 +60,10 @@ pub fn run(
     let ctx = if merges_level0 { &whole } else { ctx };
     let deeper =
         (!merges_level0).then(|| DeeperLevels::new(version, usize::from(plan.output_level)));
-    let inputs = MergingIter::new(children(ctx, plan));
-    let mut survivors = CompactionIter::new(inputs, snapshots, deeper);
-    let output_level = usize::from(plan.output_level);
-    let bottom = !merges_level0 && version.is_bottom(output_level, None, None);
-    let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level).at_bottom(bottom);
+    let inputs = MergingIter::new(children(ctx, plan, range));
+    let mut survivors = CompactionIter::new(inputs, snapshots, deeper)
+        .within(range.lo.as_deref(), range.hi.as_deref());
+    let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level);
     let mut grandparents = Grandparents::new(&plan.grandparents, ctx.table_size);
     while survivors.next_survivor()? {
         check_cancel(cancel)?;
@@ -59,24 +73,46 @@ pub fn run(
         }
         outputs.add(key, survivors.tag(), survivors.value())?;
     }
-    let entries = plan.tables().fold(0, |sum: u64, table| sum.saturating_add(table.meta.entries));
-    let outcome = outputs.finish("compaction", entries, survivors.counts())?;
-    let edit = VersionEdit { tables_added: outcome.edit.tables_added, ..removal(plan) };
-    Ok(Outcome { edit, bytes_read: plan.bytes(), ..outcome })
+    outputs.finish_part("compaction", survivors.counts())
 }
 
-/// One cursor per run of the inputs, newest first.
-fn children(ctx: &JobContext, plan: &CompactionPlan) -> Vec<LevelIter> {
-    let level =
-        |tables: Vec<Arc<TableHandle>>| LevelIter::new(tables, ctx.tables.clone(), Access::Around);
+/// The outcome of a job whose `parts`, in the order of their ranges, are all done; their outputs are
+/// removed when together they did not read what the inputs say they hold.
+pub fn combine(ctx: &JobContext, plan: &CompactionPlan, parts: Vec<Outcome>) -> Result<Outcome> {
+    let entries = plan.tables().fold(0, |sum: u64, table| sum.saturating_add(table.meta.entries));
+    let read = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.entries_in));
+    if let Err(error) = check_read("compaction", entries, read) {
+        parts.iter().for_each(|part| discard(ctx, part));
+        return Err(error);
+    }
+    let whole = Outcome { edit: removal(plan), bytes_read: plan.bytes(), ..Outcome::default() };
+    Ok(parts.into_iter().fold(whole, |mut whole, part| {
+        whole.edit.tables_added.extend(part.edit.tables_added);
+        whole.bytes_written = whole.bytes_written.saturating_add(part.bytes_written);
+        whole.entries_in = whole.entries_in.saturating_add(part.entries_in);
+        whole.entries_out = whole.entries_out.saturating_add(part.entries_out);
+        whole.entries_dropped = whole.entries_dropped.saturating_add(part.entries_dropped);
+        whole
+    }))
+}
+
+/// One cursor per run of the inputs that reaches into `range`, newest first.
+fn children(ctx: &JobContext, plan: &CompactionPlan, range: &KeyRange) -> Vec<LevelIter> {
+    let inside = |table: &&Arc<TableHandle>| range.meets(&table.meta.smallest, &table.meta.largest);
+    let run = |tables: &[Arc<TableHandle>]| {
+        let tables: Vec<_> = tables.iter().filter(inside).cloned().collect();
+        LevelIter::new(tables, ctx.tables.clone(), Access::Around)
+    };
     let mut children = Vec::with_capacity(plan.inputs.len() + 1);
     if plan.level == 0 {
-        children.extend(plan.inputs.iter().map(|table| level(vec![table.clone()])));
+        children.extend(
+            plan.inputs.iter().filter(inside).map(|table| run(std::slice::from_ref(table))),
+        );
     } else {
-        children.push(level(plan.inputs.clone()));
+        children.push(run(&plan.inputs));
     }
     if !plan.output_inputs.is_empty() {
-        children.push(level(plan.output_inputs.clone()));
+        children.push(run(&plan.output_inputs));
     }
     children
 }

@@ -1,17 +1,27 @@
-//! Work behind the scenes: one flush worker, one compaction worker, one cleanup thread per database.
+//! Work behind the scenes: flushes, compactions and clean-up as tasks of the shared workers.
+//!
+//! A request (`want_flush`, `want_compaction`) is noted on the board and, unless enough tasks are out
+//! already, one more is handed to the workers. A task does one job and lines up again as long as there are
+//! some; a compaction that was found asks for another one before it begins.
 //!
 //! Invariants
 //! 1. A failed job is recorded and retried after 1, 2, 4 ... 60 s, or sooner when someone asks; whoever
-//!    waits for it gets its error instead of waiting on.
+//!    waits for it gets its error instead of waiting on. A request made by a job itself never shortens the
+//!    pause.
 //! 2. A panic in a job stops writes (PANIC) and wakes everybody.
-//! 3. With the option `deterministic` there are no threads: the calling thread runs the same jobs.
+//! 3. With the option `deterministic` there are no tasks: the calling thread runs the same jobs.
+//! 4. One flush runs at a time, and at most as many compactions and parts as the option `threads` says
+//!    beside those of calling threads.
 
+use crate::compaction::parts::PartedJob;
 use crate::db::commit::Patience;
-use crate::db::core::{DbCore, JobHealth, Work};
+use crate::db::core::{DbCore, Hands, JobBoard, Work};
+use crate::db::events::{Event, JobKind};
 use crate::env::process;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::flush;
 use crate::sync::{Arc, Ordering};
+use crate::worker::{Lane, Workers};
 use std::time::{Duration, Instant};
 
 /// Longest pause before a failed job is tried again.
@@ -23,120 +33,162 @@ enum Kind {
     Compaction,
 }
 
-fn health(work: &mut Work, kind: Kind) -> &mut JobHealth {
+impl Kind {
+    fn lane(self) -> Lane {
+        match self {
+            Kind::Flush => Lane::Flush,
+            Kind::Compaction => Lane::Compaction,
+        }
+    }
+}
+
+/// The board of one kind of job.
+fn board(work: &mut Work, kind: Kind) -> &mut JobBoard {
     match kind {
         Kind::Flush => &mut work.flush,
         Kind::Compaction => &mut work.compaction,
     }
 }
 
-fn wanted(work: &mut Work, kind: Kind) -> &mut bool {
-    match kind {
-        Kind::Flush => &mut work.flush_wanted,
-        Kind::Compaction => &mut work.compaction_wanted,
-    }
-}
-
-/// Starts the threads of an open database.
+/// Joins an open database to the workers of the process.
 pub fn start(core: &Arc<DbCore>) -> Result<()> {
     if core.options.deterministic {
         return Ok(());
     }
-    type Body = fn(&DbCore);
-    let bodies: [(&str, Body); 4] = [
-        ("esker-flush", |core| core.worker(Kind::Flush)),
-        ("esker-compact", |core| core.worker(Kind::Compaction)),
-        ("esker-clean", DbCore::cleaner),
-        ("esker-sync", DbCore::keep_synced),
-    ];
-    let needed = if core.options.sync_interval_us > 0 { 4 } else { 3 };
-    for (name, body) in bodies.into_iter().take(needed) {
-        let shared = core.clone();
-        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            process::block_signals();
-            // A panic has been recorded by then; the thread only ends.
-            if shared
-                .contain(|| {
-                    body(&shared);
-                    Ok(())
-                })
-                .is_err()
-            {
-                shared.notify_progress();
-            }
-        });
-        match spawned {
-            Ok(thread) => core.threads.lock().push(thread),
-            Err(error) => {
-                core.stop_threads();
-                let errno = error.raw_os_error().unwrap_or(0);
-                let message = format!("starting thread {name}: {error}");
-                return Err(Error::new(ErrorKind::Io, Area::Engine, message).with_errno(errno));
-            }
+    let workers = Workers::join(core.compaction_threads)?;
+    let weak = Arc::downgrade(core);
+    core.hands.get_or_init(|| Hands { workers, core: weak.clone() });
+    core.retire.on_load(Box::new(move || {
+        if let Some(core) = weak.upgrade() {
+            core.submit(Lane::Cleanup, None, DbCore::clean_up);
         }
+    }));
+    if core.options.sync_interval_us > 0 {
+        start_keeper(core).inspect_err(|_| core.stop_work())?;
     }
     Ok(())
 }
 
+/// Starts the thread of the option `sync_interval_us`: a sync on time must not line up behind other work.
+fn start_keeper(core: &Arc<DbCore>) -> Result<()> {
+    let shared = core.clone();
+    let body = move || {
+        process::block_signals();
+        shared.keep_synced();
+    };
+    let spawned = std::thread::Builder::new().name("esker-sync".to_owned()).spawn(body);
+    let thread = spawned.map_err(|error| {
+        let errno = error.raw_os_error().unwrap_or(0);
+        let message = format!("starting thread esker-sync: {error}");
+        Error::new(ErrorKind::Io, Area::Engine, message).with_errno(errno)
+    })?;
+    *core.keeper.lock() = Some(thread);
+    Ok(())
+}
+
 impl DbCore {
-    /// Tells the workers to stop and waits for them.
-    pub fn stop_threads(&self) {
+    /// Tells the jobs to stop, waits for them and takes no more.
+    pub fn stop_work(&self) {
         self.cancel.store(true, Ordering::Release);
         self.work.lock().stopping = true;
-        self.work_ready.notify_all();
         self.progress.notify_all();
-        self.retire.close();
-        self.sync_interval.stop();
-        let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads {
-            // A worker contains its own panics, so joining cannot fail; if it did it has ended too.
-            drop(thread.join());
+        if let Some(hands) = self.hands.get() {
+            hands.workers.leave();
         }
+        self.sync_interval.stop();
+        if let Some(keeper) = self.keeper.lock().take() {
+            // It contains its own panics, so it has merely ended.
+            drop(keeper.join());
+        }
+        self.retire.close();
     }
 
     pub fn want_flush(&self) {
-        self.work.lock().flush_wanted = true;
-        self.work_ready.notify_all();
+        self.want(&mut self.work.lock(), Kind::Flush);
     }
 
     pub fn want_compaction(&self) {
-        self.work.lock().compaction_wanted = true;
-        self.work_ready.notify_all();
+        self.want(&mut self.work.lock(), Kind::Compaction);
     }
 
-    fn worker(&self, kind: Kind) {
-        while self.wait_for_work(kind) {
-            loop {
-                let outcome = self.contain(|| self.run_one(kind));
-                let more = matches!(outcome, Ok(true));
-                self.note_outcome(kind, outcome.map(|_| ()));
-                if !more {
-                    break;
-                }
-            }
+    fn want(&self, work: &mut Work, kind: Kind) {
+        let most = self.tasks_max(kind);
+        let stopping = work.stopping;
+        let board = board(work, kind);
+        board.wanted = true;
+        if !stopping && board.tasks < most {
+            let task = move |core: &DbCore| core.work_off(kind);
+            board.tasks += usize::from(self.submit(kind.lane(), None, task));
         }
     }
 
-    /// Waits until there is a job of this kind to try; false when the database closes.
-    fn wait_for_work(&self, kind: Kind) -> bool {
+    /// Has another task look for a compaction to run beside the one that was found, if one may be out. While
+    /// compactions fail they do not call each other.
+    pub fn want_another_compaction(&self) {
         let mut work = self.work.lock();
-        loop {
-            if work.stopping {
-                return false;
-            }
-            if std::mem::take(wanted(&mut work, kind)) {
-                return true;
-            }
-            let failures = health(&mut work, kind).failures;
-            if health(&mut work, kind).failure.is_some() && !self.errors.is_stopped() {
-                let seconds = (1u64 << failures.saturating_sub(1).min(6)).min(RETRY_SECONDS_MAX);
-                if self.work_ready.wait_for(&mut work, Duration::from_secs(seconds)).timed_out() {
-                    return !work.stopping;
-                }
-            } else {
-                self.work_ready.wait(&mut work);
-            }
+        let board = &work.compaction;
+        if board.failure.is_none() && board.tasks < self.tasks_max(Kind::Compaction) {
+            self.want(&mut work, Kind::Compaction);
         }
+    }
+
+    /// Hands the parts of a job also to as many tasks as may be out.
+    pub fn call_helpers(&self, job: &Arc<PartedJob>, event: Event) {
+        let mut work = self.work.lock();
+        let free = self.compaction_threads.saturating_sub(work.compaction.tasks);
+        for _ in 0..free.min(job.parts().saturating_sub(1)) {
+            let job = job.clone();
+            let submitted = self.submit(Lane::Compaction, None, move |core: &DbCore| {
+                core.run_parts(&job, event);
+                core.work_off(Kind::Compaction);
+            });
+            work.compaction.tasks += usize::from(submitted);
+        }
+    }
+
+    fn tasks_max(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Flush => 1,
+            Kind::Compaction => self.compaction_threads,
+        }
+    }
+
+    /// Hands a task to the workers, to be begun after `delay`; false when there are none.
+    fn submit(
+        &self,
+        lane: Lane,
+        delay: Option<Duration>,
+        task: impl FnOnce(&DbCore) + Send + 'static,
+    ) -> bool {
+        let Some(hands) = self.hands.get() else { return false };
+        let Some(core) = hands.core.upgrade() else { return false };
+        let task = Box::new(move || task(&core));
+        match delay {
+            None => hands.workers.submit(lane, task),
+            Some(delay) => hands.workers.submit_after(delay, lane, task),
+        }
+        true
+    }
+
+    /// The body of a task: does one job if one is wanted, and lines up again behind other databases' tasks.
+    fn work_off(&self, kind: Kind) {
+        if self.take_up(kind) {
+            let outcome = self.contain(|| self.run_one(kind));
+            self.note_outcome(kind, outcome);
+            self.submit(kind.lane(), None, move |core| core.work_off(kind));
+        }
+    }
+
+    /// Takes up what is wanted; otherwise the task ends here.
+    fn take_up(&self, kind: Kind) -> bool {
+        let mut work = self.work.lock();
+        let stopping = work.stopping;
+        let board = board(&mut work, kind);
+        let wanted = std::mem::take(&mut board.wanted) && !stopping;
+        if !wanted {
+            board.tasks = board.tasks.saturating_sub(1);
+        }
+        wanted
     }
 
     /// Does one job if there is one; says whether there was.
@@ -148,25 +200,55 @@ impl DbCore {
         }
     }
 
-    fn note_outcome(&self, kind: Kind, outcome: Result<()>) {
+    fn note_outcome(&self, kind: Kind, outcome: Result<bool>) {
         let cancelled = self.cancel.load(Ordering::Acquire);
         let mut work = self.work.lock();
-        let health = health(&mut work, kind);
-        health.attempts += 1;
+        let board = board(&mut work, kind);
+        board.attempts += 1;
         match outcome {
-            Ok(()) => {
-                health.failure = None;
-                health.failures = 0;
+            Ok(found) => {
+                // Where others still run, having found nothing says nothing of what failed.
+                if found || board.tasks <= 1 {
+                    board.failure = None;
+                    board.failures = 0;
+                }
+                board.wanted |= found;
             }
             Err(_) if cancelled => {}
             Err(error) => {
-                health.failures += 1;
-                health.failure = Some(error.clone());
+                board.failures += 1;
+                board.failure = Some(error.clone());
                 self.errors.record(&error);
+                self.retry_later(board, kind);
             }
         }
         drop(work);
         self.progress.notify_all();
+    }
+
+    /// Has a failed job tried again after a pause.
+    fn retry_later(&self, board: &mut JobBoard, kind: Kind) {
+        if board.retry_set || self.errors.is_stopped() {
+            return;
+        }
+        let doublings = board.failures.saturating_sub(1).min(6);
+        let pause = Duration::from_secs((1u64 << doublings).min(RETRY_SECONDS_MAX));
+        board.retry_set = self.submit(kind.lane(), Some(pause), move |core| {
+            let mut work = core.work.lock();
+            self::board(&mut work, kind).retry_set = false;
+            core.want(&mut work, kind);
+        });
+    }
+
+    fn clean_up(&self) {
+        let cleaned = self.contain(|| {
+            self.clean_once();
+            Ok(())
+        });
+        if cleaned.is_err() {
+            // The panic has been recorded and stops writes.
+            self.notify_progress();
+        }
     }
 
     /// Writes the oldest frozen memtable to level 0; false when there is none.
@@ -176,6 +258,7 @@ impl DbCore {
             return Ok(false);
         };
         self.errors.check()?;
+        let _span = self.events.job(JobKind::Flush, 0, 0);
         let boundaries = self.snapshots.boundaries(&self.visible_seq);
         let frozen = [memtable];
         let outcome = flush::flush_memtables(&self.job, &frozen, &boundaries, &self.cancel)
@@ -198,9 +281,8 @@ impl DbCore {
             return Err(stall_timeout());
         }
         let mut work = self.work.lock();
-        work.flush_wanted = true;
-        work.compaction_wanted = true;
-        self.work_ready.notify_all();
+        self.want(&mut work, Kind::Flush);
+        self.want(&mut work, Kind::Compaction);
         while self.must_stall() && !work.stopping && !self.errors.is_stopped() {
             if let Some(error) = work.flush.failure.as_ref().or(work.compaction.failure.as_ref()) {
                 return Err(error.clone().context("waiting for background work").retryable());
@@ -229,7 +311,7 @@ impl DbCore {
             loop {
                 let outcome = self.contain(|| self.run_one(kind));
                 let more = matches!(outcome, Ok(true));
-                self.note_outcome(kind, outcome.map(|_| ()));
+                self.note_outcome(kind, outcome);
                 if !more {
                     break;
                 }
@@ -250,8 +332,7 @@ impl DbCore {
         }
         let mut work = self.work.lock();
         let seen = work.flush.attempts;
-        work.flush_wanted = true;
-        self.work_ready.notify_all();
+        self.want(&mut work, Kind::Flush);
         while self.has_frozen(seq) {
             if work.stopping {
                 return Err(Error::new(ErrorKind::Closed, Area::Engine, "the database was closed"));

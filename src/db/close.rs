@@ -29,7 +29,7 @@ impl DbCore {
         }
         self.log_sync.announce();
         // Wakes a stalled writer, which then answers CLOSED, and ends the jobs at a stopping point.
-        self.stop_threads();
+        self.stop_work();
         let result = match self.errors.cause() {
             None => self.contain(|| self.close_cleanly()),
             Some(cause) if cause.kind() == ErrorKind::Panic => Ok(()),

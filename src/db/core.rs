@@ -1,18 +1,21 @@
 //! What every verb of the engine shares, and its rules.
 //!
 //! Lock order: commit (`writer`) < sync (inside `LogSync`) < manifest < publish (inside `StateCell`).
-//! `flushing` and `compacting` are taken before manifest and never while it is held; `flushing` may be
-//! taken with `writer` held, never the other way round. `work` (the workers' notice board) is a leaf.
+//! `flushing` is taken before manifest and never while that is held; it may be taken with `writer` held,
+//! never the other way round. `claims` and `work` (the notice board) are leaves, but for the short locks of
+//! the error ring and, below `work`, of the workers.
 //!
 //! Invariants
-//! 1. No file I/O under the publish lock or under `work`.
+//! 1. No file I/O under the publish lock, `claims` or `work`.
 //! 2. After a failed sync, a failed manifest or a panic every write answers POISONED; reads go on.
 //! 3. `current_log` only grows, and is read before the memtables' first logs when a floor is computed: a
 //!    log named by no memtable yet is then still covered.
 
+use crate::compaction::inflight::Inflight;
 use crate::compaction::plan::Limits;
 use crate::db::commit::CommitQueue;
 use crate::db::errors::ErrorRing;
+use crate::db::events::EventLog;
 use crate::db::interval::SyncInterval;
 use crate::db::read_state::StateCell;
 use crate::db::snapshot::SnapshotList;
@@ -23,13 +26,16 @@ use crate::error::{Area, Error, ErrorKind, Result};
 use crate::job::JobContext;
 use crate::options::Options;
 use crate::retire::RetireList;
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock, Ordering, Weak,
+};
 use crate::table::cache::BlockCache;
 use crate::table::handle::TableCache;
 use crate::types::{DbId, KeyspaceId, SeqNo};
 use crate::version::set::{FileNumbers, VersionSet};
 use crate::wal::sync::LogSync;
 use crate::wal::writer::LogWriter;
+use crate::worker::Workers;
 use std::thread::JoinHandle;
 
 /// What only the leader of a write group (or a freeze) touches.
@@ -46,9 +52,15 @@ pub struct Keyspace {
     pub flushed: AtomicU64,
 }
 
-/// The last outcome of one kind of background job.
+/// Where one kind of background job stands.
 #[derive(Default)]
-pub struct JobHealth {
+pub struct JobBoard {
+    /// Somebody has asked since the last attempt began.
+    pub wanted: bool,
+    /// Tasks that were handed to the workers and have not ended.
+    pub tasks: usize,
+    /// A failed attempt is to be repeated later.
+    pub retry_set: bool,
     /// Why the last attempt failed; `None` after a success.
     pub failure: Option<Error>,
     pub failures: u32,
@@ -56,14 +68,26 @@ pub struct JobHealth {
     pub attempts: u64,
 }
 
-/// The workers' notice board.
+/// The notice board of background work.
 #[derive(Default)]
 pub struct Work {
-    pub flush_wanted: bool,
-    pub compaction_wanted: bool,
     pub stopping: bool,
-    pub flush: JobHealth,
-    pub compaction: JobHealth,
+    pub flush: JobBoard,
+    pub compaction: JobBoard,
+}
+
+/// What running compactions have taken, and who waits for some of it.
+#[derive(Default)]
+pub struct Claims {
+    pub inflight: Inflight,
+    /// Compactions on request that wait for a conflicting one to end.
+    pub waiting: usize,
+}
+
+/// What lets a database hand tasks to the workers; there is none with the option `deterministic`.
+pub struct Hands {
+    pub workers: Workers,
+    pub core: Weak<DbCore>,
 }
 
 /// The engine's shared state.
@@ -93,20 +117,25 @@ pub struct DbCore {
     pub errors: ErrorRing,
     pub stats: Stats,
     pub work: Mutex<Work>,
-    /// Wakes workers.
-    pub work_ready: Condvar,
-    /// Wakes those who wait for workers.
+    /// Wakes those who wait for background work.
     pub progress: Condvar,
+    pub hands: OnceLock<Hands>,
+    /// The thread of the option `sync_interval_us`.
+    pub keeper: Mutex<Option<JoinHandle<()>>>,
+    /// Most compactions and parts of compactions that run in the workers at a time.
+    pub compaction_threads: usize,
     pub flushing: Mutex<()>,
-    pub compacting: Mutex<()>,
-    pub cancel: AtomicBool,
+    pub claims: Mutex<Claims>,
+    /// Wakes those who wait for a conflicting compaction.
+    pub claim_released: Condvar,
+    pub events: EventLog,
+    pub cancel: Arc<AtomicBool>,
     pub closed: AtomicBool,
     pub children: AtomicUsize,
     pub iterators: AtomicUsize,
     /// Files that no manifest names, found at open or left by a failure; removed once this process has a
     /// manifest of its own.
     pub orphans: Mutex<Vec<FileKind>>,
-    pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl DbCore {

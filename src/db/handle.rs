@@ -7,6 +7,8 @@
 use crate::db::approximate::KeyRange;
 use crate::db::close;
 use crate::db::core::DbCore;
+#[cfg(feature = "internals")]
+use crate::db::events::EventLog;
 use crate::db::iter::DbIter;
 use crate::db::maintain::Progress;
 use crate::db::open::{self, OpenFlags};
@@ -175,6 +177,12 @@ impl Db {
     /// Enters an error into the ring; returns its number.
     pub fn record_error(&self, error: &Error) -> u64 {
         self.0.core.errors.record(error)
+    }
+
+    /// What background jobs did.
+    #[cfg(feature = "internals")]
+    pub fn events(&self) -> &EventLog {
+        &self.0.core.events
     }
 
     pub fn keyspace(&self) -> KeyspaceId {

@@ -1,11 +1,10 @@
 //! Flush and compaction on request.
 
 use crate::compaction::inflight::Inflight;
+use crate::compaction::picker;
 use crate::compaction::plan::CompactionPlan;
-use crate::compaction::{picker, run};
 use crate::db::core::DbCore;
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::Ordering;
 use crate::types::SeqNo;
 use crate::version::levels::Version;
 
@@ -72,64 +71,6 @@ impl DbCore {
             self.run_background();
         }
         Ok(())
-    }
-
-    /// Runs one job that `choose` picks; returns its plan, or `None` when there is nothing to do.
-    fn compact_by(
-        &self,
-        choose: impl FnOnce(&Version) -> Option<CompactionPlan>,
-    ) -> Result<Option<CompactionPlan>> {
-        let _one_at_a_time = self.compacting.lock();
-        self.check_open()?;
-        self.errors.check()?;
-        let version = self.keyspace.state.load().version.clone();
-        let Some(plan) = choose(&version) else { return Ok(None) };
-        // After the inputs are fixed, never before: a snapshot taken in between must be in the copy.
-        let boundaries = self.snapshots.boundaries(&self.visible_seq);
-        let ran = run::run(&self.job, &version, &plan, &boundaries, &self.cancel);
-        let outcome = ran.map_err(|error| {
-            if self.closed.load(Ordering::Acquire) {
-                let message = "the database is being closed";
-                return Error::new(ErrorKind::Cancelled, Area::Engine, message);
-            }
-            error.context(&format!("compacting ({:?})", plan.reason))
-        })?;
-        self.count_compaction(plan.output_level, &outcome);
-        self.install(outcome.edit, &[])?;
-        Ok(Some(plan))
-    }
-
-    /// Runs the most urgent compaction; false when nothing needs one.
-    pub fn compact_once(&self) -> Result<bool> {
-        let cursors = self.cursors();
-        // Only one job runs at a time.
-        let none = Inflight::default();
-        let pick = |v: &Version| picker::pick(v, &self.limits, &cursors, self.keyspace.id, &none);
-        Ok(self.compact_by(pick)?.is_some())
-    }
-
-    /// Where the last compaction of each level ended.
-    fn cursors(&self) -> Vec<Vec<u8>> {
-        let set = self.manifest.lock();
-        let Some(keyspace) = set.state().keyspaces.get(&self.keyspace.id) else {
-            return Vec::new();
-        };
-        let at = |level: u8| keyspace.cursors.get(&level).cloned().unwrap_or_default();
-        (0..self.options.levels as u8).map(at).collect()
-    }
-
-    fn count_compaction(&self, level: u8, outcome: &crate::job::Outcome) {
-        self.stats.compactions.add(1);
-        self.stats.compaction_bytes_read.add(outcome.bytes_read);
-        self.stats.compaction_bytes_written.add(outcome.bytes_written);
-        self.stats.compaction_entries_read.add(outcome.entries_in);
-        self.stats.compaction_entries_kept.add(outcome.entries_out);
-        self.stats.compaction_entries_dropped.add(outcome.entries_dropped);
-        if let Some(counters) = self.stats.levels.get(usize::from(level)) {
-            counters.compactions.add(1);
-            counters.read_bytes.add(outcome.bytes_read);
-            counters.written_bytes.add(outcome.bytes_written);
-        }
     }
 }
 

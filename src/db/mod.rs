@@ -1,8 +1,8 @@
 //! The engine, one file per verb over one shared core.
 //!
-//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `stats` (small parts), `core` (what is
+//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `stats`, `events` (small parts), `core` (what is
 //! shared, the lock order, sticky failure), `install` (the one door by which the tree changes), `durable`,
-//! `write`, `read`, `iter` (the user stories), `background` and `obsolete` (work behind the scenes), `open`,
+//! `write`, `read`, `iter` (the user stories), `background`, `compact` and `obsolete` (work behind the scenes), `open`,
 //! `close`, `maintain` (flush, compact, sync), `approximate`, `property`, `handle` (the engine as one value).
 
 pub mod errors;
@@ -11,6 +11,7 @@ pub mod read_state;
 pub mod commit;
 pub mod interval;
 pub mod stats;
+pub mod events;
 pub mod core;
 pub mod install;
 pub mod obsolete;
@@ -19,6 +20,7 @@ pub mod iter;
 pub mod background;
 pub mod durable;
 pub mod write;
+pub mod compact;
 pub mod maintain;
 pub mod approximate;
 pub mod close;

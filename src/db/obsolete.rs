@@ -1,4 +1,4 @@
-//! The cleanup thread: frees memory and removes files that nobody can name any more.
+//! Clean-up, a task for the shared thread: frees memory and removes files that nobody can name any more.
 //!
 //! Invariants
 //! 1. Nothing is removed before this process has a durable manifest of its own: recovery leaves the
@@ -12,17 +12,8 @@ use crate::env::path::FileKind;
 use crate::types::FileNum;
 
 impl DbCore {
-    pub fn cleaner(&self) {
-        loop {
-            self.retire.wait();
-            if self.clean_once() {
-                return;
-            }
-        }
-    }
-
-    /// Does what there is to do; says whether the list is closed.
-    pub fn clean_once(&self) -> bool {
+    /// Does what there is to do.
+    pub fn clean_once(&self) {
         let mut load = self.retire.take();
         // Dropping the garbage may retire more (a version's tables): take until nothing comes.
         while !load.garbage.is_empty() {
@@ -30,7 +21,6 @@ impl DbCore {
             let more = self.retire.take();
             load.garbage = more.garbage;
             load.tables.extend(more.tables);
-            load.closed |= more.closed;
         }
         let mut doomed: Vec<FileKind> = load.tables.into_iter().map(FileKind::Table).collect();
         let (sound, logs) = {
@@ -47,7 +37,6 @@ impl DbCore {
                 self.orphans.lock().push(kind);
             }
         }
-        load.closed
     }
 
     fn remove_logs(&self, logs: &[FileNum]) {

@@ -1,7 +1,7 @@
 //! Creating and recovering a database.
 //!
 //! Order: look at the directory, take the lock, look again, manifest, existence and size of every table,
-//! which logs count (LOG.md W8, W9), replay into memtables, threads.
+//! which logs count (LOG.md W8, W9), replay into memtables, workers.
 //!
 //! Invariants
 //! 1. Recovery writes nothing but the lock file (W10): replayed memtables are flushed by the worker after
@@ -15,6 +15,7 @@ use crate::db::background;
 use crate::db::commit::CommitQueue;
 use crate::db::core::{DbCore, Keyspace, Work, Writer};
 use crate::db::errors::ErrorRing;
+use crate::db::events::EventLog;
 use crate::db::interval::SyncInterval;
 use crate::db::read_state::StateCell;
 use crate::db::snapshot::SnapshotList;
@@ -28,7 +29,7 @@ use crate::key::{BYTEWISE_NAME, make_tag};
 use crate::memtable::table::MemTable;
 use crate::options::Options;
 use crate::retire::RetireList;
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock};
 use crate::table::cache::BlockCache;
 use crate::table::handle::TableCache;
 use crate::table::meta::TableOptions;
@@ -39,6 +40,7 @@ use crate::version::set::VersionSet;
 use crate::version::state::ManifestState;
 use crate::wal::recover::{self, LogFacts, Recovered};
 use crate::wal::writer::LogWriter;
+use crate::worker;
 
 const DEFAULT_KEYSPACE: KeyspaceId = KeyspaceId(0);
 
@@ -373,16 +375,19 @@ fn assemble(
         errors: ErrorRing::default(),
         stats,
         work: Mutex::new(Work::default()),
-        work_ready: Condvar::new(),
         progress: Condvar::new(),
+        hands: OnceLock::new(),
+        keeper: Mutex::default(),
+        compaction_threads: worker::compaction_threads(options.threads),
         flushing: Mutex::new(()),
-        compacting: Mutex::new(()),
-        cancel: AtomicBool::new(false),
+        claims: Mutex::default(),
+        claim_released: Condvar::new(),
+        events: EventLog::new(),
+        cancel: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
         children: AtomicUsize::new(0),
         iterators: AtomicUsize::new(0),
         orphans: Mutex::new(orphans),
-        threads: Mutex::new(Vec::new()),
         dir,
     }
 }

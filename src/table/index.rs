@@ -246,6 +246,11 @@ impl Index {
         self.separator_word(at) & CONTINUES != 0
     }
 
+    /// A key not below any key of block `at` and not above any of later blocks.
+    pub fn bound(&self, at: usize) -> Vec<u8> {
+        [self.common(), self.separator(at)].concat()
+    }
+
     /// The first block that can hold an entry of `key` or of a larger key; the count when there is none.
     pub fn find(&self, key: &[u8]) -> usize {
         let common = self.common();

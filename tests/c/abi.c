@@ -182,6 +182,8 @@ static void option_ids(void) {
   VALUE(ESKER_OPT_DURABILITY, 10);
   VALUE(ESKER_OPT_WRITE_BUFFER, 20);
   VALUE(ESKER_OPT_FILTER_BITS, 35);
+  VALUE(ESKER_OPT_SUBCOMPACTIONS, 59);
+  VALUE(ESKER_OPT_THREADS, 60);
   VALUE(ESKER_OPT_DETERMINISTIC, 62);
   CHECK(esker_option_count() == sizeof frozen / sizeof frozen[0]);
   for (i = 0; i < sizeof frozen / sizeof frozen[0]; i++) {

@@ -22,5 +22,6 @@ mod simdb;
 mod recovery;
 mod api;
 mod group;
+mod parallel;
 mod model;
 mod recipes;

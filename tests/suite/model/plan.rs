@@ -79,6 +79,9 @@ pub fn redraw(dice: &mut Dice, options: &mut Options) {
     options.cache_bytes = dice.pick(&[0, 2_048, 1 << 20]);
     options.open_tables_max = dice.pick(&[1, 3, 1_000]);
     options.compaction_auto = dice.percent(95);
+    // By what was drawn already.
+    options.subcompactions = [0, 1, 2, 5][options.l0_stop as usize % 4];
+    options.threads = options.immutable_max;
     redraw_levels(&mut Dice::new(!dice.clone().next()), options);
 }
 
