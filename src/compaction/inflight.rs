@@ -113,10 +113,12 @@ impl Inflight {
     }
 
     /// Number of running jobs.
+    #[cfg(any(test, feature = "internals"))]
     pub fn len(&self) -> usize {
         self.claims.len()
     }
 
+    #[cfg(any(test, feature = "internals"))]
     pub fn is_empty(&self) -> bool {
         self.claims.is_empty()
     }

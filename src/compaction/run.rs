@@ -63,7 +63,10 @@ pub fn run_range(
     let inputs = MergingIter::new(children(ctx, plan, range));
     let mut survivors = CompactionIter::new(inputs, snapshots, deeper)
         .within(range.lo.as_deref(), range.hi.as_deref());
-    let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level);
+    // Where level 0 is merged into itself older tables lie beside the output, if not below it.
+    let output_level = usize::from(plan.output_level);
+    let bottom = !merges_level0 && version.is_bottom(output_level, None, None);
+    let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level).at_bottom(bottom);
     let mut grandparents = Grandparents::new(&plan.grandparents, ctx.table_size);
     while survivors.next_survivor()? {
         check_cancel(cancel)?;
