@@ -488,7 +488,11 @@ enum esker_option
   ESKER_OPT_OPEN_TABLES_MAX = 41,
   /** u64 `l0_trigger` [4]: tables in level 0 that start a compaction. */
   ESKER_OPT_L0_TRIGGER = 50,
-  /** u64 `l0_stop` [36]: tables in level 0 that stop writers; not below l0_trigger. */
+  /**
+   * u64 `l0_stop` [64]: flushes in level 0 that stop writers, tables of one flush counted as one;
+   * above 64 the same as 64. 32 write buffers in level 0 stop them too. Level 0 never stops writers
+   * while it holds fewer tables than l0_trigger.
+   */
   ESKER_OPT_L0_STOP = 51,
   /** u64 `level_bytes` [256 MiB]: target bytes of the first sorted level. */
   ESKER_OPT_LEVEL_BYTES = 52,
@@ -756,6 +760,7 @@ typedef struct esker_stats {
   uint64_t compaction_bytes_written;
   uint64_t stalls;
   uint64_t stall_us;
+  uint64_t slowdown_us;
   uint64_t cache_hits;
   uint64_t cache_misses;
   uint64_t cache_bytes;

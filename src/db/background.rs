@@ -17,6 +17,7 @@ use crate::compaction::parts::PartedJob;
 use crate::db::commit::Patience;
 use crate::db::core::{DbCore, Hands, JobBoard, Work};
 use crate::db::events::{Event, JobKind};
+use crate::db::pace::Cause;
 use crate::env::process;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::flush;
@@ -270,9 +271,9 @@ impl DbCore {
         Ok(true)
     }
 
-    /// Waits for room in the memtables: until a job has ended, or an error says that waiting is useless.
+    /// Waits until there is room or another cause not to have it, or an error says that waiting is useless.
     /// The commit lock is held by the caller; no job needs it.
-    pub fn wait_for_room(&self, patience: Patience) -> Result<()> {
+    pub fn wait_for_room(&self, cause: Cause, patience: Patience) -> Result<()> {
         if self.options.deterministic {
             self.run_background();
             return if self.must_stall() { Err(self.stall_error()) } else { Ok(()) };
@@ -283,7 +284,7 @@ impl DbCore {
         let mut work = self.work.lock();
         self.want(&mut work, Kind::Flush);
         self.want(&mut work, Kind::Compaction);
-        while self.must_stall() && !work.stopping && !self.errors.is_stopped() {
+        while self.stall_cause() == Some(cause) && !work.stopping && !self.errors.is_stopped() {
             if let Some(error) = work.flush.failure.as_ref().or(work.compaction.failure.as_ref()) {
                 return Err(error.clone().context("waiting for background work").retryable());
             }
@@ -351,7 +352,8 @@ impl DbCore {
     }
 }
 
-fn stall_timeout() -> Error {
+/// What a write gets that may not wait, or not any longer.
+pub fn stall_timeout() -> Error {
     let message = "the write would have to wait for background work";
     Error::new(ErrorKind::Timeout, Area::Engine, message).retryable()
 }

@@ -17,6 +17,7 @@ use crate::db::commit::CommitQueue;
 use crate::db::errors::ErrorRing;
 use crate::db::events::EventLog;
 use crate::db::interval::SyncInterval;
+use crate::db::pace::Pacer;
 use crate::db::read_state::StateCell;
 use crate::db::snapshot::SnapshotList;
 use crate::db::stats::Stats;
@@ -102,6 +103,7 @@ pub struct DbCore {
     pub writer: Mutex<Writer>,
     pub log_sync: Arc<LogSync>,
     pub sync_interval: SyncInterval,
+    pub pacer: Pacer,
     pub current_log: AtomicU64,
     pub manifest: Mutex<VersionSet>,
     pub numbers: FileNumbers,

@@ -37,6 +37,7 @@ impl DbCore {
             return Err(error);
         }
         self.keyspace.state.install(set.version(self.keyspace.id), flushed);
+        self.reprice();
         let floor = set.state().log_floor;
         self.note_settled(&set);
         drop(set);

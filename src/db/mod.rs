@@ -1,7 +1,7 @@
 //! The engine, one file per verb over one shared core.
 //!
-//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `stats`, `events` (small parts), `core` (what is
-//! shared, the lock order, sticky failure), `install` (the one door by which the tree changes), `durable`,
+//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `pace`, `stats`, `events` (small parts), `core` (what is
+//! shared, the lock order, sticky failure), `install` (the one door by which the tree changes), `durable`, `stall`,
 //! `write`, `read`, `iter` (the user stories), `background`, `compact` and `obsolete` (work behind the scenes), `open`,
 //! `close`, `maintain` (flush, compact, sync), `approximate`, `property`, `handle` (the engine as one value).
 
@@ -10,6 +10,7 @@ pub mod snapshot;
 pub mod read_state;
 pub mod commit;
 pub mod interval;
+pub mod pace;
 pub mod stats;
 pub mod events;
 pub mod core;
@@ -19,6 +20,7 @@ pub mod read;
 pub mod iter;
 pub mod background;
 pub mod durable;
+pub mod stall;
 pub mod write;
 pub mod compact;
 pub mod maintain;

@@ -17,6 +17,7 @@ use crate::db::core::{DbCore, Keyspace, Work, Writer};
 use crate::db::errors::ErrorRing;
 use crate::db::events::EventLog;
 use crate::db::interval::SyncInterval;
+use crate::db::pace::Pacer;
 use crate::db::read_state::StateCell;
 use crate::db::snapshot::SnapshotList;
 use crate::db::stats::Stats;
@@ -179,6 +180,7 @@ fn open_in(fs: &Fs, dir: Arc<Dir>, options: &Options, flags: OpenFlags) -> Resul
         create_in(fs, &dir, options, &retire)?
     };
     let core = Arc::new(assemble(fs, dir, options, lock, opened, retire));
+    core.reprice();
     background::start(&core)?;
     if core.keyspace.state.with(|state| !state.frozen.is_empty()) {
         core.want_flush();
@@ -358,6 +360,7 @@ fn assemble(
         writer: Mutex::new(writer),
         log_sync,
         sync_interval: SyncInterval::default(),
+        pacer: Pacer::default(),
         current_log: AtomicU64::new(current_log),
         settled: AtomicBool::new(set.changed()),
         manifest: Mutex::new(set),

@@ -31,6 +31,8 @@ impl Counter {
 counters! {
     puts, deletes, gets, gets_found, iterators, user_bytes_written, wal_bytes, wal_syncs, flushes,
     flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written, stalls, stall_us,
+    slowdowns, slowdown_us, stalls_ended, slowdowns_ended, stalls_memtables, stalls_level0_bytes,
+    stalls_level0_flushes,
     compaction_entries_read, compaction_entries_kept, compaction_entries_dropped,
     recovered_records, recovered_dropped_bytes,
 }
@@ -74,6 +76,7 @@ pub struct StatsSnapshot {
     pub compaction_bytes_written: u64,
     pub stalls: u64,
     pub stall_us: u64,
+    pub slowdown_us: u64,
     pub cache_hits: u64,
     pub cache_misses: u64,
     pub cache_bytes: u64,

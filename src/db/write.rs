@@ -11,6 +11,7 @@ use crate::coding::u32_at;
 use crate::db::background::deadline_after;
 use crate::db::commit::{Leadership, Patience, Role};
 use crate::db::core::{DbCore, Writer};
+use crate::db::stall::Waiting;
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::{EntryKind, make_tag};
@@ -22,7 +23,6 @@ use crate::types::{SEQ_MAX, SeqNo};
 use crate::version::edit::VersionEdit;
 use crate::wal::writer as log;
 use std::cell::Cell;
-use std::time::Instant;
 
 /// How one write is made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,6 +107,7 @@ impl DbCore {
         patience: Patience,
         leadership: &mut Leadership<'_>,
     ) -> Result<Vec<SeqNo>> {
+        self.pay(patience)?;
         let mut writer = self.writer.lock();
         self.make_room(&mut writer, bytes.len() as u64, u64::from(count), patience)?;
         let room = (self.options.write_buffer / 4).min(GROUP_BYTES_MAX as u64) as usize;
@@ -119,6 +120,7 @@ impl DbCore {
             durability: w.durability,
             first_seq: 0,
         }));
+        self.pacer.charge(members.iter().map(|m| m.bytes.len() as u64).sum());
         self.ensure_log(&mut writer, &members)?;
         number(&mut writer, &mut members)?;
         self.commit(&mut writer, &members)?;
@@ -190,32 +192,25 @@ impl DbCore {
         count: u64,
         patience: Patience,
     ) -> Result<()> {
-        let mut stalled_since = None;
-        let result = loop {
-            if let Err(error) = self.check_open().and_then(|()| self.errors.check()) {
-                break Err(error);
-            }
+        let mut stall = None;
+        loop {
+            self.check_open()?;
+            self.errors.check()?;
             if !self.is_full(bytes, count) {
-                break Ok(());
+                return Ok(());
             }
-            if !self.must_stall() {
-                self.freeze(writer);
-                continue;
+            match self.stall_cause() {
+                None => self.freeze(writer),
+                Some(cause) => {
+                    if !stall.as_ref().is_some_and(|stall: &Waiting<'_>| stall.is_for(cause)) {
+                        // The one for another cause ends before this one begins.
+                        drop(stall.take());
+                        stall = Some(self.stall_begins(cause));
+                    }
+                    self.wait_for_room(cause, patience)?;
+                }
             }
-            if stalled_since.is_none() {
-                stalled_since = Some(Instant::now());
-                self.stats.stalls.add(1);
-                self.queue.set_stalled(true);
-            }
-            if let Err(error) = self.wait_for_room(patience) {
-                break Err(error);
-            }
-        };
-        if let Some(since) = stalled_since {
-            self.queue.set_stalled(false);
-            self.stats.stall_us.add(since.elapsed().as_micros() as u64);
         }
-        result
     }
 
     fn is_full(&self, bytes: u64, count: u64) -> bool {
@@ -232,22 +227,13 @@ impl DbCore {
         })
     }
 
-    /// Whether a further frozen memtable would be too much.
-    pub fn must_stall(&self) -> bool {
-        let options = &self.options;
-        self.keyspace.state.with(|state| {
-            state.frozen.len() as u64 >= options.immutable_max
-                || (options.compaction_auto
-                    && state.version.level(0).len() as u64 >= options.l0_stop)
-        })
-    }
-
     /// Freezes the active memtable and puts an empty one in its place. The commit lock is held.
     pub fn freeze(&self, writer: &mut Writer) {
         let active = self.keyspace.state.with(|state| state.active.clone());
         active.freeze(writer.next_seq - 1);
         let fresh = MemTable::new(self.keyspace.id, Some(self.retire.clone()));
         self.keyspace.state.switch_memtable(fresh);
+        self.reprice();
         self.want_flush();
     }
 

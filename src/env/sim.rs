@@ -4,7 +4,7 @@
 //! engine's code runs unchanged above it. One mutex guards everything. Reading order: `fault` (which calls
 //! fail), `file` and `dir` (what is seen, what is durable, what is pending), `disk` (inodes and names),
 //! this file (the calls), `crash` (what a dead process or a power cut leaves), `inspect` (what tests look
-//! at and tamper with).
+//! at and tamper with), `slow` (how long calls take).
 //!
 //! Invariants
 //! 1. The same seed and the same calls give the same answers, crash images included.
@@ -18,6 +18,7 @@ use dir::DirNode;
 use disk::{Body, Disk};
 use fault::{CallKind, Gate, Passage};
 use file::FileNode;
+use slow::{Held, SlowDisk};
 
 pub mod crash;
 mod dice;
@@ -26,6 +27,7 @@ mod disk;
 pub mod fault;
 mod file;
 mod inspect;
+pub mod slow;
 
 /// What the simulated clock shows at first, in microseconds since 1970.
 const CLOCK_START: u64 = 1_700_000_000_000_000;
@@ -72,6 +74,7 @@ impl State {
 pub struct SimKernel {
     state: Mutex<State>,
     clock: AtomicU64,
+    slow: SlowDisk,
 }
 
 impl SimKernel {
@@ -82,7 +85,7 @@ impl SimKernel {
 
     fn with_disk(disk: Disk, seed: u64, clock: u64) -> Arc<SimKernel> {
         let state = Mutex::new(State::new(disk, seed));
-        Arc::new(SimKernel { state, clock: AtomicU64::new(clock) })
+        Arc::new(SimKernel { state, clock: AtomicU64::new(clock), slow: SlowDisk::default() })
     }
 
     fn open(kernel: &Arc<SimKernel>, state: &mut State, inode: u64, writable: bool) -> SimFd {
@@ -156,6 +159,8 @@ pub struct SimFd {
 
 impl SimFd {
     pub fn open_at(&self, name: &[u8], how: OpenHow, _mode: u32) -> SysResult<SimFd> {
+        let waits_as = if how == OpenHow::CreateNew { CallKind::Create } else { CallKind::Open };
+        self.kernel.slow.pass(Held::Calls(waits_as));
         let mut guard = self.kernel.state.lock();
         let state = &mut *guard;
         let exists = state.disk.lookup(self.inode, name);
@@ -186,6 +191,10 @@ impl SimFd {
     }
 
     pub fn pread(&self, buf: &mut [u8], offset: u64) -> SysResult<usize> {
+        self.kernel.slow.pass(Held::Calls(CallKind::Pread));
+        if offset == 0 {
+            self.kernel.slow.pass(Held::ReadsFromStart);
+        }
         let mut state = self.kernel.state.lock();
         let len = state.enter(CallKind::Pread)?.cut(buf.len());
         check_offset(offset)?;
@@ -193,6 +202,8 @@ impl SimFd {
     }
 
     pub fn pwrite(&self, buf: &[u8], offset: u64) -> SysResult<usize> {
+        self.kernel.slow.pass(Held::Calls(CallKind::Pwrite));
+        self.kernel.slow.note_written(buf.len());
         let mut state = self.kernel.state.lock();
         let was_frozen = state.gate.frozen();
         let passage = state.enter(CallKind::Pwrite);
@@ -214,6 +225,8 @@ impl SimFd {
     }
 
     fn sync(&self, call: CallKind) -> SysResult<()> {
+        self.kernel.slow.pass(Held::Calls(call));
+        self.kernel.slow.pay_for_sync();
         let mut state = self.kernel.state.lock();
         let passage = state.enter(call);
         match passage {

@@ -179,7 +179,7 @@ fn stats_struct(from: &StatsSnapshot, live_pins: u64) -> esker_stats {
     same_fields!(esker_stats, from, {
         levels, puts, deletes, gets, gets_found, iterators, user_bytes_written, wal_bytes, wal_syncs,
         flushes, flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written, stalls,
-        stall_us, cache_hits, cache_misses, cache_bytes, memtable_bytes, memtables_immutable,
+        stall_us, slowdown_us, cache_hits, cache_misses, cache_bytes, memtable_bytes, memtables_immutable,
         index_filter_bytes, table_bytes, wal_live_bytes, compaction_debt_bytes, entries_estimate,
         latest_seq, durable_seq, snapshots, oldest_snapshot_seq, oldest_snapshot_age_us,
         live_iterators, recovered_records, recovered_dropped_bytes, errors,

@@ -266,6 +266,7 @@ pub struct esker_stats {
     pub compaction_bytes_written: u64,
     pub stalls: u64,
     pub stall_us: u64,
+    pub slowdown_us: u64,
     pub cache_hits: u64,
     pub cache_misses: u64,
     pub cache_bytes: u64,

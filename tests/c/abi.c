@@ -74,11 +74,11 @@ static void structs(void) {
 
   SIZE(esker_level_stats, 96);
   OFFSET(esker_level_stats, written_bytes, 48);
-  SIZE(esker_stats, 1056);
+  SIZE(esker_stats, 1064);
   OFFSET(esker_stats, levels, 4);
   OFFSET(esker_stats, puts, 8);
-  OFFSET(esker_stats, errors, 1056 - 8 - 8 * sizeof(esker_level_stats));
-  OFFSET(esker_stats, level, 1056 - 8 * sizeof(esker_level_stats));
+  OFFSET(esker_stats, errors, 1064 - 8 - 8 * sizeof(esker_level_stats));
+  OFFSET(esker_stats, level, 1064 - 8 * sizeof(esker_level_stats));
 }
 
 static void statuses(void) {
@@ -175,7 +175,7 @@ static void option_ids(void) {
       {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},
       {"l0_trigger", 50},    {"l0_stop", 51},      {"level_bytes", 52},  {"level_ratio", 53},
       {"levels", 54},        {"level_dynamic", 55}, {"compaction_pick", 56}, {"compaction_seed", 57},
-      {"compaction_auto", 58}, {"deterministic", 62},
+      {"compaction_auto", 58}, {"subcompactions", 59}, {"threads", 60}, {"deterministic", 62},
   };
   size_t i;
   VALUE(ESKER_OPT_FILE_MODE, 5);

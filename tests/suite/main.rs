@@ -24,5 +24,6 @@ mod api;
 mod options;
 mod group;
 mod parallel;
+mod stalls;
 mod model;
 mod recipes;
