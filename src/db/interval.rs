@@ -1,8 +1,8 @@
 //! The option `sync_interval_us`: logged writes are synced so long after they were made, by nobody's order.
 //!
-//! This file only keeps the time; `db/durable` does the syncing. The first logged write after a sync winds the clock up; when it has run down, everything is
-//! synced. An idle database has no clock running. With the option
-//! `deterministic` there is no thread: each write looks at the environment's clock.
+//! This file only keeps the time; `db/durable` does the syncing. The first logged write after a sync winds
+//! the clock up; when it has run down, everything is synced. An idle database has no clock running. With
+//! the option `deterministic` there is no thread: each write looks at the environment's clock.
 //!
 //! Invariants
 //! 1. The clock is taken down before the sync: a write that the sync may miss winds it up again.

@@ -1,9 +1,10 @@
 //! The engine, one file per verb over one shared core.
 //!
-//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `pace`, `stats`, `events` (small parts), `core` (what is
-//! shared, the lock order, sticky failure), `install` (the one door by which the tree changes), `durable`, `stall`,
-//! `write`, `read`, `iter` (the user stories), `background`, `compact` and `obsolete` (work behind the scenes), `open`,
-//! `close`, `maintain` (flush, compact, sync), `approximate`, `property`, `handle` (the engine as one value).
+//! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `pace`, `stats`, `events`
+//! (small parts), `core` (what is shared, the lock order, sticky failure), `install` (the one door by which
+//! the tree changes), `durable`, `stall`, `write`, `read`, `iter` (the user stories), `background`,
+//! `compact` and `obsolete` (work behind the scenes), `open`, `close`, `maintain` (flush, compact, sync),
+//! `approximate`, `property`, `handle` (the engine as one value).
 
 pub mod errors;
 pub mod snapshot;

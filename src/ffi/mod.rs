@@ -2,8 +2,9 @@
 //!
 //! Reading order: `registry` (handles to objects), `status`, `values` and `structs` (what C sees),
 //! `handles` (what a handle stands for), `arguments` (the checks of everything that comes from C),
-//! `boundary` (the guard around every call), `params` (read and write options), then one file per group of functions. The comments on exported items are the text of
-//! include/esker.h, which cbindgen writes from these files in this order.
+//! `boundary` (the guard around every call), `params` (read and write options), then one file per group of
+//! functions. The comments on exported items are the text of include/esker.h, which cbindgen writes from
+//! these files in this order.
 
 pub mod registry;
 pub mod status;

@@ -1,7 +1,8 @@
 //! Constants, opaque types and structs of the C header.
 //!
 //! Invariants
-//! 1. The opaque types are never made, only pointed to, and never dereferenced. No struct has padding; sizes and offsets are compared from C.
+//! 1. The opaque types are never made, only pointed to, and never dereferenced. No struct has padding;
+//!    sizes and offsets are compared from C.
 //! 2. The first release's sizes are frozen as `MIN_SIZE`; later fields are only appended.
 #![allow(non_camel_case_types, reason = "names of the C header")]
 #![allow(unsafe_code, reason = "marks the structs that may be made of zero bytes")]

@@ -1,4 +1,5 @@
-//! Sorted recent writes: `arena` (memory), `index` (what an index must do), `skiplist` (index on crossbeam-skiplist), `table` (the memtable).
+//! Sorted recent writes: `arena` (memory), `index` (what an index must do), `skiplist` (index on
+//! crossbeam-skiplist), `table` (the memtable).
 
 pub mod arena;
 pub mod index;

@@ -1,4 +1,5 @@
-//! A table file: `meta` (facts), `format` (footer), `properties`, `index` (fences), `builder`, `cache` (blocks), `reader`, `iter`, `handle` (a table in a version, open-file cap), `level_iter`.
+//! A table file: `meta` (facts), `format` (footer), `properties`, `index` (fences), `builder`, `cache`
+//! (blocks), `reader`, `iter`, `handle` (a table in a version, open-file cap), `level_iter`.
 
 pub mod meta;
 pub mod format;
