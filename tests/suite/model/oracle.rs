@@ -90,9 +90,11 @@ impl Oracle {
         Ok(())
     }
 
-    /// Enters the write in which the process died: it may come back or not.
-    pub fn write_interrupted(&mut self, changes: Vec<Change>, logged: bool) {
-        self.enter(changes, self.last_seq() + 1, logged, false);
+    /// Enters the write in which the process died: it may come back or not. Its number is above `latest`,
+    /// the newest the database showed: that one may belong to no write here, because it was burned or
+    /// because the write that bore it left no trace in the state that came back.
+    pub fn write_interrupted(&mut self, changes: Vec<Change>, latest: SeqNo, logged: bool) {
+        self.enter(changes, self.last_seq().max(latest) + 1, logged, false);
     }
 
     fn enter(&mut self, changes: Vec<Change>, first: SeqNo, logged: bool, exact: bool) {

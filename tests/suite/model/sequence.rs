@@ -254,7 +254,8 @@ impl Sequence {
                 Ok(())
             }
             Err(_) if self.kernel.frozen() => {
-                self.oracle.write_interrupted(changes, logged);
+                let latest = self.db().stats().latest_seq;
+                self.oracle.write_interrupted(changes, latest, logged);
                 Err(Stop::Frozen)
             }
             Err(error) => Err(unexpected("write", &error)),
