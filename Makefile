@@ -6,10 +6,12 @@ CC           ?= gcc
 STRIP        ?= strip
 INSTALL      ?= install
 
-PREFIX       ?= /usr/local
-LIBDIR       ?= $(PREFIX)/lib
-INCLUDEDIR   ?= $(PREFIX)/include
+# The lower-case names of the GNU standards are understood too.
+PREFIX       ?= $(or $(prefix),/usr/local)
+LIBDIR       ?= $(or $(libdir),$(PREFIX)/lib)
+INCLUDEDIR   ?= $(or $(includedir),$(PREFIX)/include)
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+CMAKEDIR     ?= $(LIBDIR)/cmake/esker
 DESTDIR      ?=
 
 BUILD        := build
@@ -166,22 +168,7 @@ check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 	$(SUITE) layering:: tidy:: header:: vectors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-##@ Install
-
-.PHONY: install
-install: all ## copies header, libraries and esker.pc under PREFIX (DESTDIR, LIBDIR, INCLUDEDIR)
-	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)" "$(DESTDIR)$(PKGCONFIGDIR)"
-	$(INSTALL) -m 644 $(HEADER) "$(DESTDIR)$(INCLUDEDIR)/esker.h"
-	$(INSTALL) -m 755 $(SHARED_FULL) "$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED_FULL))"
-	ln -sf $(notdir $(SHARED_FULL)) "$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED_ABI))"
-	ln -sf $(notdir $(SHARED_ABI)) "$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))"
-	$(INSTALL) -m 644 $(ARCHIVE) "$(DESTDIR)$(LIBDIR)/$(notdir $(ARCHIVE))"
-	scripts/pkg-config.sh "$(PREFIX)" "$(LIBDIR)" "$(INCLUDEDIR)" "$(VERSION)" > "$(DESTDIR)$(PKGCONFIGDIR)/esker.pc"
-
-.PHONY: uninstall
-uninstall: ## removes what `make install` copied
-	rm -f "$(DESTDIR)$(INCLUDEDIR)/esker.h" "$(DESTDIR)$(PKGCONFIGDIR)/esker.pc" \
-	  $(foreach file,$(SHARED) $(SHARED_ABI) $(SHARED_FULL) $(ARCHIVE),"$(DESTDIR)$(LIBDIR)/$(notdir $(file))")
+include scripts/package.mk
 
 .PHONY: help
 help: ## this list

@@ -5,6 +5,7 @@
 set -euo pipefail
 
 prefix=$1 libdir=$2 includedir=$3 version=$4
+# The unwinder is not in the list: compilers add it themselves, libgcc_s or, with -static, libgcc_eh.
 # Relative to ${prefix} where possible, so that the file also works inside a sysroot.
 cat <<PC
 prefix=$prefix
@@ -15,6 +16,6 @@ Name: esker
 Description: An embedded, ordered key-value store
 Version: $version
 Libs: -L\${libdir} -lesker
-Libs.private: -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+Libs.private: -lutil -lrt -lpthread -lm -ldl -lc
 Cflags: -I\${includedir}
 PC

@@ -12,7 +12,7 @@ use crate::source::{read, root};
 const STRIPPED_BYTES_MAX: u64 = 1_500_000;
 const NEEDED_ALLOWED: [&str; 3] = ["libc.so.6", "libm.so.6", "libgcc_s.so.1"];
 /// What a static link needs beside the archive; the same list stands in scripts/pkg-config.sh.
-const LIBRARIES: [&str; 4] = ["-lpthread", "-lm", "-ldl", "-lgcc_s"];
+const LIBRARIES: [&str; 3] = ["-lpthread", "-lm", "-ldl"];
 
 /// A built file, or None after saying so.
 fn built(name: &str) -> Option<PathBuf> {
