@@ -24,3 +24,9 @@ uninstall: ## removes what `make install` copied
 .PHONY: install-test
 install-test: all ## every example built from empty prefixes by pkg-config and CMake, shared and static
 	scripts/test-install.sh
+
+##@ Other languages
+
+.PHONY: test-ffi
+test-ffi: all ## one scenario from C++, Go, Zig, Python, LuaJIT and Node; skips what is not installed
+	scripts/test-ffi.sh $(BUILD)
