@@ -147,9 +147,31 @@ bench: $(BUILD)/bench/bench ## Esker beside LevelDB: N, VALUE, READS, BENCH_ROUN
 $(LEVELDB)/libleveldb.a: benches/compare/leveldb.sh benches/compare/Cargo.lock
 	benches/compare/leveldb.sh $(LEVELDB)
 
-$(BUILD)/bench/bench: $(wildcard benches/*.[ch]) $(LEVELDB)/libleveldb.a $(HEADER) $(SHARED)
+BENCH_SOURCES := $(wildcard benches/*.h) benches/bench.c benches/rows.c benches/measure.c \
+  benches/engine_esker.c benches/engine_leveldb.c
+
+$(BUILD)/bench/bench: $(BENCH_SOURCES) $(LEVELDB)/libleveldb.a $(HEADER) $(SHARED)
 	$(CC) -std=gnu99 -O2 -g $(WARNINGS) -Iinclude -I$(LEVELDB)/include $(filter %.c,$^) -o $@ \
 	  -L$(LEVELDB) -lleveldb $(C_LINK) -lstdc++ -lm
+
+# More stores, for those who have the time: RocksDB takes half an hour of processor time to build; LMDB,
+# WiredTiger and SQLite are the system's (Debian: liblmdb-dev, libwiredtiger-dev, libsqlite3-dev).
+ROCKSDB      := $(BUILD)/bench/rocksdb
+ENGINES      ?=
+
+.PHONY: bench-compare
+bench-compare: $(BUILD)/bench/bench-compare ## Esker beside LevelDB, RocksDB, LMDB, WiredTiger, SQLite: as bench, and ENGINES=a,b
+	$< $(BENCH_DIR) n=$(N) value=$(VALUE) reads=$(READS) rounds=$(BENCH_ROUNDS) rows=$(ROWS) engines=$(ENGINES) \
+	  csv=$(BUILD)/bench/compare.csv > $(BUILD)/bench/compare.md
+	@cat $(BUILD)/bench/compare.md
+
+$(ROCKSDB)/librocksdb.a: benches/compare/rocksdb.sh benches/compare/Cargo.lock
+	benches/compare/rocksdb.sh $(ROCKSDB)
+
+$(BUILD)/bench/bench-compare: $(wildcard benches/*.[ch]) $(LEVELDB)/libleveldb.a $(ROCKSDB)/librocksdb.a $(HEADER) $(SHARED)
+	$(CC) -std=gnu99 -O2 -g $(WARNINGS) -DALL_ENGINES -Iinclude -I$(LEVELDB)/include -I$(ROCKSDB)/include \
+	  $(filter %.c,$^) -o $@ -L$(LEVELDB) -lleveldb -L$(ROCKSDB) -lrocksdb -llmdb -lsqlite3 -lwiredtiger \
+	  $(C_LINK) -lstdc++ -lm -ldl
 
 .PHONY: soak
 soak: $(BUILD)/soak ## loads N keys, counts, reopens, finds all; fails above 1.2 times the memory that the options allow

@@ -1,12 +1,12 @@
-/* bench: Esker beside LevelDB. A benchmark, never a test of time.
+/* bench: Esker beside LevelDB, and as `bench-compare` beside more stores. A benchmark, never a test of time.
  *
  *   bench DIRECTORY [name=value ...]     n, value, reads, rounds, cache_mib, buffer_mib, seed, rows=a,b, csv=FILE,
- *                                        engines=esker,leveldb, reuse=1 (reads what an earlier run left)
+ *                                        engines=esker,leveldb; reuse=1 (reads what an earlier run left)
  *   bench DIRECTORY idle                 what an open, empty database uses; exit status 1 when it is too much
  *
- * Each row of each round runs on one store and then on the other, each time in a process of its own that
+ * Each row of each round runs on one store after the other, each time in a process of its own that
  * opens the database, waits until it is quiet, measures, and waits again: so memory, processor time and
- * bytes written are those of this row, background work included, and what the machine does besides hits both
+ * bytes written are those of this row, background work included, and what the machine does besides hits all
  * stores alike. The figures printed are medians over the rounds. */
 #define _GNU_SOURCE
 #include "rows.h"
@@ -19,9 +19,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROWS_MAX = 32, ROUNDS_MAX = 99, ENGINES = 2 };
+static const engine *const engines[] = {
+    &esker_engine,  &leveldb_engine,
+#ifdef ALL_ENGINES
+    &rocksdb_engine, &rocksdb_tuned_engine, &lmdb_engine, &wiredtiger_engine, &sqlite_engine,
+#endif
+};
 
-static const engine *const engines[ENGINES] = {&esker_engine, &leveldb_engine};
+enum { ROWS_MAX = 32, ROUNDS_MAX = 99, ENGINES = sizeof engines / sizeof *engines };
 
 typedef struct parameters {
     const char *directory, *csv, *rows, *engines;
@@ -147,18 +152,18 @@ static void print_row(unsigned at, const parameters *p)
     for (unsigned e = 0; e < ENGINES; e++) {
         if (!listed(p->engines, engines[e]->name))
             continue;
-        printf("| %-16s | %-7s | %12.0f | %9.2f | %9.2f | %9.2f | %11.0f | %5.2f | %5.2f | %6.1f | %6.2f | ",
+        printf("| %-16s | %-13s | %12.0f | %9.2f | %9.2f | %9.2f | %11.0f | %5.2f | %5.2f | %6.1f | %6.2f | ",
                e == 0 ? rows[at].name : "", engines[e]->name, MEDIAN(e, ns), MEDIAN(e, p50) / 1e3,
                MEDIAN(e, p99) / 1e3, MEDIAN(e, p999) / 1e3, MEDIAN(e, max) / 1e3, MEDIAN(e, write_amp),
                MEDIAN(e, space_amp), MEDIAN(e, rss_mib), MEDIAN(e, cpu));
-        if (e == 0 && listed(p->engines, engines[1]->name)) {
+        if (e > 0 && listed(p->engines, engines[0]->name)) {
             double low = 1e9, high = 0;
             for (uint64_t i = 0; i < p->rounds; i++) {
-                double ratio = results[at][1][i].ns / results[at][0][i].ns;
+                double ratio = results[at][e][i].ns / results[at][0][i].ns;
                 low = ratio < low ? ratio : low;
                 high = ratio > high ? ratio : high;
             }
-            printf("%5.2f (%.2f to %.2f)", MEDIAN(1, ns) / MEDIAN(0, ns), low, high);
+            printf("%5.2f (%.2f to %.2f)", MEDIAN(e, ns) / MEDIAN(0, ns), low, high);
         }
         printf(" |\n");
     }
@@ -167,8 +172,8 @@ static void print_row(unsigned at, const parameters *p)
 
 static void print_table(const parameters *p)
 {
-    printf("| row              | store   |        ns/op |   p50 µs |   p99 µs | p99.9 µs |      max µs | write | space"
-           "  | MiB    | CPU s  | throughput, esker : leveldb |\n");
+    printf("| row              | store         |        ns/op |   p50 µs |   p99 µs | p99.9 µs |      max µs | write | space"
+           "  | MiB    | CPU s  | throughput, esker : this |\n");
     printf("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n");
     for (unsigned at = 0; at < row_count; at++)
         if (listed(p->rows, rows[at].name))
@@ -197,10 +202,25 @@ static void write_csv(const parameters *p)
     fclose(f);
 }
 
+/* Ends the run when two stores found different numbers of keys. */
+static void same_found(unsigned at, uint64_t round, const parameters *p)
+{
+    const result *first = NULL;
+    for (unsigned e = 0; e < ENGINES; e++) {
+        if (!listed(p->engines, engines[e]->name))
+            continue;
+        if (first == NULL)
+            first = &results[at][e][round];
+        if (results[at][e][round].found != first->found) {
+            fprintf(stderr, "%s: the stores found different numbers of keys\n", rows[at].name);
+            exit(1);
+        }
+    }
+}
+
 static void run_all(const parameters *p)
 {
     uint8_t *live[ENGINES];
-    bool both = listed(p->engines, engines[0]->name) && listed(p->engines, engines[1]->name);
     for (unsigned e = 0; e < ENGINES; e++)
         live[e] = shared((p->n + 7) / 8);
     for (uint64_t round = 0; round < p->rounds; round++) {
@@ -218,10 +238,8 @@ static void run_all(const parameters *p)
                 fprintf(stderr, " %s %.0f ns/op", engines[e]->name, results[at][e][round].ns);
             }
             fprintf(stderr, "\n");
-            if (both && r->exact && results[at][0][round].found != results[at][1][round].found) {
-                fprintf(stderr, "%s: the stores found different numbers of keys\n", r->name);
-                exit(1);
-            }
+            if (r->exact)
+                same_found(at, round, p);
         }
     }
 }

@@ -46,5 +46,7 @@ typedef struct engine {
 
 extern const engine esker_engine;
 extern const engine leveldb_engine;
+/* Only in `bench-compare`. */
+extern const engine rocksdb_engine, rocksdb_tuned_engine, lmdb_engine, wiredtiger_engine, sqlite_engine;
 
 #endif
