@@ -12,6 +12,8 @@ LIBDIR       ?= $(or $(libdir),$(PREFIX)/lib)
 INCLUDEDIR   ?= $(or $(includedir),$(PREFIX)/include)
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 CMAKEDIR     ?= $(LIBDIR)/cmake/esker
+BINDIR       ?= $(or $(bindir),$(PREFIX)/bin)
+MANDIR       ?= $(or $(mandir),$(PREFIX)/share/man)
 DESTDIR      ?=
 
 BUILD        := build
@@ -185,8 +187,10 @@ $(BUILD)/soak: tests/soak/soak.c $(HEADER) $(SHARED)
 .PHONY: check
 check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path tools/reference/Cargo.toml
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features internals -- -D warnings
+	$(CARGO) clippy -q --locked --manifest-path tools/reference/Cargo.toml --target-dir $(TARGET_DIR)/reference --all-targets -- -D warnings
 	$(SUITE) layering:: tidy:: header:: vectors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 

@@ -15,8 +15,17 @@ install: all ## copies header, libraries, esker.pc and CMake package under PREFI
 	scripts/pkg-config.sh "$(PREFIX)" "$(LIBDIR)" "$(INCLUDEDIR)" "$(VERSION)" > "$(DESTDIR)$(PKGCONFIGDIR)/esker.pc"
 	scripts/cmake-package.sh "$(DESTDIR)$(CMAKEDIR)" "$(CMAKEDIR)" "$(LIBDIR)" "$(INCLUDEDIR)" $(VERSION) $(ABI)
 
+.PHONY: install-tools
+install-tools: tools man ## copies the program esker and the manual pages (BINDIR, MANDIR)
+	$(INSTALL) -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(MANDIR)/man3"
+	$(INSTALL) -m 755 $(BUILD)/tools/esker "$(DESTDIR)$(BINDIR)/esker"
+	$(INSTALL) -m 644 $(BUILD)/man/man1/*.1 "$(DESTDIR)$(MANDIR)/man1"
+	$(INSTALL) -m 644 $(BUILD)/man/man3/*.3 "$(DESTDIR)$(MANDIR)/man3"
+
 .PHONY: uninstall
-uninstall: ## removes what `make install` copied
+uninstall: ## removes what `make install` and `make install-tools` copied
+	rm -f "$(DESTDIR)$(BINDIR)/esker" "$(DESTDIR)$(MANDIR)/man1/esker.1" "$(DESTDIR)$(MANDIR)/man3/esker.3" \
+	  $$(sed 's|.*|$(DESTDIR)$(MANDIR)/man3/&.3|' abi/symbols.txt) "$(DESTDIR)$(MANDIR)/man3/esker_types.3"
 	rm -f "$(DESTDIR)$(INCLUDEDIR)/esker.h" "$(DESTDIR)$(PKGCONFIGDIR)/esker.pc" \
 	  $(foreach file,$(SHARED) $(SHARED_ABI) $(SHARED_FULL) $(ARCHIVE),"$(DESTDIR)$(LIBDIR)/$(notdir $(file))") \
 	  $(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(CMAKEDIR)/$(file)")
@@ -25,8 +34,58 @@ uninstall: ## removes what `make install` copied
 install-test: all ## every example built from empty prefixes by pkg-config and CMake, shared and static
 	scripts/test-install.sh
 
+##@ Tools
+
+# Without a run path: installed, it finds the library as every program does. Only what runs it from build/ says where.
+$(BUILD)/tools/esker: tools/esker.c $(HEADER) $(SHARED)
+	@mkdir -p $(@D)
+	$(CC) -std=c99 -O2 $(WARNINGS) $(CPPFLAGS) $(CFLAGS) -Iinclude $< -o $@ $(LDFLAGS) -L$(BUILD) -lesker
+
+.PHONY: tools
+tools: $(BUILD)/tools/esker ## the program esker: get, put, delete, scan, stats, compact from the command line
+
+.PHONY: test-tools
+test-tools: tools ## the program esker: what it prints, and its exit status
+	scripts/test-tools.sh $(BUILD)
+
 ##@ Other languages
 
 .PHONY: test-ffi
 test-ffi: all ## one scenario from C++, Go, Zig, Python, LuaJIT and Node; skips what is not installed
 	scripts/test-ffi.sh $(BUILD)
+
+##@ Reference and ABI
+
+REFERENCE    := $(BUILD)/esker-reference
+PAGES_DATE   = $(shell date -u -d @$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y include/esker.h)} '+%B %-d, %Y')
+
+$(REFERENCE): $(wildcard tools/reference/src/*.rs) tools/reference/Cargo.toml
+	$(CARGO) build -q --locked --manifest-path tools/reference/Cargo.toml --target-dir $(TARGET_DIR)/reference
+	@mkdir -p $(@D)
+	cp $(TARGET_DIR)/reference/debug/esker-reference $@
+
+.PHONY: man
+man: $(REFERENCE) ## manual pages out of the header's comments: build/man
+	rm -rf $(BUILD)/man
+	LC_ALL=C; $(REFERENCE) man $(BUILD)/man/man3 "$(PAGES_DATE)"
+	@mkdir -p $(BUILD)/man/man1
+	cp tools/esker.1 $(BUILD)/man/man1/
+
+.PHONY: doc
+doc: $(REFERENCE) ## the API reference out of the header's comments: build/doc/API.md
+	$(REFERENCE) doc $(BUILD)/doc/API.md
+
+.PHONY: doc-test
+doc-test: man doc ## every exported function is documented, with threads and parameters; pages pass mandoc
+	$(CARGO) test -q --locked --manifest-path tools/reference/Cargo.toml --target-dir $(TARGET_DIR)/reference
+	$(REFERENCE) check
+	scripts/test-doc.sh $(BUILD)
+
+.PHONY: abi
+abi: all $(REFERENCE) ## names, types and the stored tests of earlier releases, against this library
+	scripts/abi.sh check $(BUILD)
+
+.PHONY: abi-store
+abi-store: $(REFERENCE) ## rewrites abi/esker.abi and abi/tests-MAJOR.MINOR: before a release only
+	@mkdir -p $(BUILD)
+	scripts/abi.sh store $(BUILD)

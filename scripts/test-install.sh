@@ -101,6 +101,7 @@ pass_or_fail "installed files do not name the source tree" no_traces "$work/plai
 command -v cmake >/dev/null && pass_or_fail "CMake, tree moved" plain_then_moved
 
 command -v cmake >/dev/null && pass_or_fail "CMake, multiarch LIBDIR" multiarch
+pass_or_fail "make install-tools" make_quietly install-tools DESTDIR="$work/stage" PREFIX=/opt/esker
 pass_or_fail "make uninstall" uninstall_leaves_nothing
 
 finish
