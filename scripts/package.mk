@@ -89,3 +89,22 @@ abi: all $(REFERENCE) ## names, types and the stored tests of earlier releases, 
 abi-store: $(REFERENCE) ## rewrites abi/esker.abi and abi/tests-MAJOR.MINOR: before a release only
 	@mkdir -p $(BUILD)
 	scripts/abi.sh store $(BUILD)
+
+##@ Release
+
+.PHONY: dist
+dist: ## the source tarball with every crate in it: build/dist/esker-VERSION.tar.gz
+	@mkdir -p $(BUILD)/dist
+	scripts/dist.sh $(BUILD)/dist $(VERSION)
+
+.PHONY: dist-test
+dist-test: dist ## builds and tests the tarball without a network and without cargo's cache
+	scripts/test-dist.sh $(BUILD) $(VERSION)
+
+.PHONY: deb
+deb: dist ## Debian packages out of the tarball: build/deb/*.deb
+	scripts/deb.sh $(BUILD) $(VERSION)
+
+.PHONY: deb-test
+deb-test: deb ## unpacks and uses the Debian packages, and asks lintian
+	scripts/test-deb.sh $(BUILD)

@@ -6,15 +6,15 @@ passed=0 failed=0
 
 # pass_or_fail NAME COMMAND...: runs the command, counts the outcome, shows the output of a failure.
 pass_or_fail() {
-  local name=$1 status=0
+  local title=$1 status=0
   shift
   "$@" >"$work/output" 2>&1 || status=$?
   if [ $status = 0 ]; then
     passed=$((passed + 1))
-    echo "ok      $name"
+    echo "ok      $title"
   else
     failed=$((failed + 1))
-    echo "FAILED  $name (status $status)"
+    echo "FAILED  $title (status $status)"
     tail -n 60 "$work/output" | cut -c 1-300 | sed 's/^/        /'
   fi
 }
