@@ -48,6 +48,26 @@ tools: $(BUILD)/tools/esker ## the program esker: get, put, delete, scan, stats,
 test-tools: tools ## the program esker: what it prints, and its exit status
 	scripts/test-tools.sh $(BUILD)
 
+##@ Memory
+
+# Flags of the compiler that stable Rust has but does not promise; with --target they leave build scripts alone.
+SANITIZED    := $(TARGET_DIR)/sanitize/x86_64-unknown-linux-gnu/release/libesker.so
+
+.PHONY: sanitize
+sanitize: ## C tests and examples under AddressSanitizer and LeakSanitizer, the library included (x86-64)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+	  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+	  CARGO_PROFILE_RELEASE_DEBUG=1 $(CARGO) rustc --locked --release --lib --crate-type cdylib \
+	  --target x86_64-unknown-linux-gnu --target-dir $(TARGET_DIR)/sanitize
+	@mkdir -p $(BUILD)/sanitize
+	cp $(SANITIZED) $(BUILD)/sanitize/libesker.so
+	ln -sf libesker.so $(BUILD)/sanitize/libesker.so.$(ABI)
+	scripts/test-sanitize.sh asan $(BUILD)/sanitize
+
+.PHONY: valgrind
+valgrind: all ## the examples under valgrind
+	scripts/test-sanitize.sh valgrind $(BUILD)
+
 ##@ Other languages
 
 .PHONY: test-ffi
