@@ -93,7 +93,7 @@ demo: $(BUILD)/examples/unicode ## stores 32,646 Unicode names, reads them in ev
 
 ##@ Test
 
-# A quick build whose property "test.panic" panics: the link test sees that panic contained.
+# A quick build that panics on request: the link test and tests/c/lifetimes.c see the panics contained.
 PANICKING := $(BUILD)/forced_panic/libesker.a
 $(PANICKING): $(RAW)/libesker.a $(SHARED_FULL) scripts/clean-archive.sh
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
@@ -109,7 +109,7 @@ test: all $(PANICKING) ## the Rust suite, then every C test, C++ test and exampl
 	scripts/test-c.sh $(BUILD)
 
 .PHONY: test-c
-test-c: all ## only the second half: C and C++ tests, examples, README program, install
+test-c: all $(PANICKING) ## only the second half: C and C++ tests, examples, README program, install
 	scripts/test-c.sh $(BUILD)
 
 .PHONY: test-link

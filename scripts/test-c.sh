@@ -36,6 +36,11 @@ static_program() { # SOURCE
     run "$work/program"
 }
 
+panicking_program() { # SOURCE
+  "$CC" -std=c99 "${warnings[@]}" -DFORCED_PANIC "$1" -o "$work/program" "$panicking" -lpthread -lm -ldl &&
+    run "$work/program"
+}
+
 # The demo is stopped by SIGKILL while it loads; what it had acknowledged must then be found.
 demo_killed() {
   local directory=$work/killed loader status
@@ -69,6 +74,14 @@ for source in tests/c/*.cc; do
   [ -e "$source" ] || continue
   if command -v "$CXX" >/dev/null; then pass_or_fail "$source" cxx_program "$source"; else skip "$source" "$CXX"; fi
 done
+
+# Every call contains a panic: against the archive that `make test` builds with the feature forced_panic.
+panicking=$build/forced_panic/libesker.a
+if [ -e "$panicking" ]; then
+  pass_or_fail "tests/c/lifetimes.c, panicking" panicking_program tests/c/lifetimes.c
+else
+  skip "tests/c/lifetimes.c, panicking" "$panicking, which make test builds"
+fi
 
 for source in examples-c/*.c; do
   pass_or_fail "$source" example "$source"

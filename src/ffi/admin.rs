@@ -209,6 +209,10 @@ pub unsafe extern "C" fn esker_property(
         unsafe {
             output(need, "need")?;
             let name = std::str::from_utf8(c_text(name, "name")?).unwrap_or("");
+            #[cfg(feature = "forced_panic")]
+            if crate::ffi::boundary::forced::request(name) {
+                return write_text("", buf, cap, need);
+            }
             match handle.db.property(name) {
                 Some(text) => write_text(&text, buf, cap, need),
                 None => Ok(ESKER_NOT_FOUND),

@@ -62,10 +62,66 @@ fn payload_text(payload: &(dyn Any + Send)) -> String {
 
 /// Runs `body`; a panic becomes its message.
 fn catch<T>(body: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    #[cfg(feature = "forced_panic")]
+    let _level = forced::Level::enter();
+    let body = || {
+        #[cfg(feature = "forced_panic")]
+        forced::panic_if_due();
+        body()
+    };
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let noted = PANICKED.try_with(Cell::take).ok().flatten();
         noted.unwrap_or_else(|| payload_text(payload.as_ref()))
     })
+}
+
+/// Panics on request, so that the C tests see every call contain one.
+#[cfg(feature = "forced_panic")]
+pub mod forced {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How deep this thread is in guards.
+        static DEPTH: Cell<u32> = const { Cell::new(0) };
+        /// At which depth this call panics, and the next one; 0 = nowhere.
+        static NOW: Cell<u32> = const { Cell::new(0) };
+        static NEXT: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Whether a property's name is a request: the next call of this thread is to panic at its outer guard,
+    /// or at the inner one of calls that hold a handle.
+    pub fn request(name: &str) -> bool {
+        let depth = match name {
+            "test.panic.guard" => 1,
+            "test.panic.inside" => 2,
+            _ => return false,
+        };
+        NEXT.set(depth);
+        true
+    }
+
+    /// One guard, for as long as this lives.
+    pub struct Level;
+
+    impl Level {
+        pub fn enter() -> Level {
+            DEPTH.set(DEPTH.get() + 1);
+            Level
+        }
+    }
+
+    impl Drop for Level {
+        fn drop(&mut self) {
+            DEPTH.set(DEPTH.get() - 1);
+            if DEPTH.get() == 0 {
+                NOW.set(NEXT.take());
+            }
+        }
+    }
+
+    pub fn panic_if_due() {
+        assert!(NOW.get() != DEPTH.get(), "asked for by a test");
+    }
 }
 
 #[cold]
