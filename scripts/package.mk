@@ -74,6 +74,16 @@ valgrind: all ## the examples under valgrind
 test-ffi: all ## one scenario from C++, Go, Zig, Python, LuaJIT and Node; skips what is not installed
 	scripts/test-ffi.sh $(BUILD)
 
+##@ Other machines
+
+.PHONY: cross-toolchain
+cross-toolchain: ## fetches what test-cross needs of Rust into build/cross, from Debian's archive
+	scripts/cross-toolchain.sh $(BUILD)/cross/s390x s390x
+
+.PHONY: test-cross
+test-cross: all ## databases to and fro between this machine and an emulated big-endian s390x
+	scripts/test-cross.sh $(BUILD) $(TARGET_DIR)
+
 ##@ Reference and ABI
 
 REFERENCE    := $(BUILD)/esker-reference
