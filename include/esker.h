@@ -1281,9 +1281,10 @@ esker_status esker_db_stats(struct esker_db *db,
                             struct esker_stats *stats);
 
 /**
- * Writes a named text: "levels", "tables", "options", "stats", "memtables", "version". `name` and the text
- * end in NUL; `*need` is the length without it, TOO_SMALL when it was cut. buf may be NULL when cap is 0.
- * NOT_FOUND for an unknown name. [any-thread]
+ * Writes a named text: "levels", "tables", "options", "stats", "stats.json", "memtables", "version".
+ * "stats.json" is one JSON object of numbers under the names of esker_stats, with an array "level"; the
+ * others are for people. `name` and the text end in NUL; `*need` is the length without it, TOO_SMALL when
+ * it was cut. buf may be NULL when cap is 0. NOT_FOUND for an unknown name. [any-thread]
  */
 ESKER_API
 ESKER_MUST_USE
@@ -1292,6 +1293,18 @@ esker_status esker_property(struct esker_db *db,
                             char *buf,
                             size_t cap,
                             size_t *need);
+
+/**
+ * Writes all numbers in the Prometheus text format (version 0.0.4), for a program that serves them; names,
+ * types and meanings are listed in docs/METRICS.md. Text, `*need` and TOO_SMALL as in esker_property().
+ * [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_metrics_text(struct esker_db *db,
+                                char *buf,
+                                size_t cap,
+                                size_t *need);
 
 #ifdef __cplusplus
 }  // extern "C"

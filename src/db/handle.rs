@@ -159,6 +159,16 @@ impl Db {
         self.0.core.property(name)
     }
 
+    /// Every number in the Prometheus text format; only the caller knows how many pins are live.
+    pub fn metrics_text(&self, live_pins: u64) -> String {
+        self.0.core.metrics_text(live_pins)
+    }
+
+    /// The same numbers as a JSON object.
+    pub fn stats_json(&self, live_pins: u64) -> String {
+        self.0.core.stats_json(live_pins)
+    }
+
     /// Closes the database: `BUSY` with live children unless `detach`.
     pub fn close(&self, detach: bool) -> Result<()> {
         self.0.core.close(detach)

@@ -4,7 +4,7 @@
 //! (small parts), `core` (what is shared, the lock order, sticky failure), `install` (the one door by which
 //! the tree changes), `durable`, `stall`, `write`, `read`, `iter` (the user stories), `background`,
 //! `compact` and `obsolete` (work behind the scenes), `open`, `close`, `maintain` (flush, compact, sync),
-//! `approximate`, `property`, `handle` (the engine as one value).
+//! `approximate`, `property`, `metrics`, `handle` (the engine as one value).
 
 pub mod errors;
 pub mod snapshot;
@@ -29,4 +29,5 @@ pub mod approximate;
 pub mod close;
 pub mod open;
 pub mod property;
+pub mod metrics;
 pub mod handle;

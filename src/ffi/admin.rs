@@ -192,9 +192,10 @@ fn level_struct(from: LevelSnapshot) -> esker_level_stats {
     }, { ..zeroed() })
 }
 
-/// Writes a named text: "levels", "tables", "options", "stats", "memtables", "version". `name` and the text
-/// end in NUL; `*need` is the length without it, TOO_SMALL when it was cut. buf may be NULL when cap is 0.
-/// NOT_FOUND for an unknown name. [any-thread]
+/// Writes a named text: "levels", "tables", "options", "stats", "stats.json", "memtables", "version".
+/// "stats.json" is one JSON object of numbers under the names of esker_stats, with an array "level"; the
+/// others are for people. `name` and the text end in NUL; `*need` is the length without it, TOO_SMALL when
+/// it was cut. buf may be NULL when cap is 0. NOT_FOUND for an unknown name. [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_property(
@@ -213,10 +214,35 @@ pub unsafe extern "C" fn esker_property(
             if crate::ffi::boundary::forced::request(name) {
                 return write_text("", buf, cap, need);
             }
-            match handle.db.property(name) {
+            let text = match name {
+                "stats.json" => Some(handle.db.stats_json(handle.pins.load(Ordering::Relaxed))),
+                _ => handle.db.property(name),
+            };
+            match text {
                 Some(text) => write_text(&text, buf, cap, need),
                 None => Ok(ESKER_NOT_FOUND),
             }
+        }
+    })
+}
+
+/// Writes all numbers in the Prometheus text format (version 0.0.4), for a program that serves them; names,
+/// types and meanings are listed in docs/METRICS.md. Text, `*need` and TOO_SMALL as in esker_property().
+/// [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_metrics_text(
+    db: *mut esker_db,
+    buf: *mut c_char,
+    cap: usize,
+    need: *mut usize,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: the pointers are NULL or as the header asks.
+        unsafe {
+            output(need, "need")?;
+            let text = handle.db.metrics_text(handle.pins.load(Ordering::Relaxed));
+            write_text(&text, buf, cap, need)
         }
     })
 }

@@ -50,6 +50,7 @@ static void bad_database(esker_db *db) {
   STATUS(ESKER_MISUSE, esker_approx_sizes(db, 0, NULL, NULL));
   STATUS(ESKER_MISUSE, esker_db_stats(db, &stats));
   STATUS(ESKER_MISUSE, esker_property(db, "levels", buffer, sizeof buffer, &size));
+  STATUS(ESKER_MISUSE, esker_metrics_text(db, buffer, sizeof buffer, &size));
   if (db != NULL) {
     STATUS(ESKER_MISUSE, esker_batch_put(batch, db, "k", 1, "v", 1));
     STATUS(ESKER_MISUSE, esker_batch_delete(batch, db, "k", 1));
@@ -205,6 +206,8 @@ static void null_pointers(void) {
   STATUS(ESKER_INVALID, esker_property(db, NULL, buffer, sizeof buffer, &size));
   STATUS(ESKER_INVALID, esker_property(db, "levels", NULL, 4, &size));
   STATUS(ESKER_INVALID, esker_property(db, "levels", buffer, sizeof buffer, NULL));
+  STATUS(ESKER_INVALID, esker_metrics_text(db, NULL, 4, &size));
+  STATUS(ESKER_INVALID, esker_metrics_text(db, buffer, sizeof buffer, NULL));
   STATUS(ESKER_INVALID, esker_approx_sizes(db, 1, NULL, &number));
   STATUS(ESKER_INVALID, esker_approx_sizes(db, (size_t)-1, NULL, &number));
   STATUS(ESKER_INVALID, esker_db_stats(db, NULL));

@@ -27,3 +27,4 @@ mod parallel;
 mod stalls;
 mod model;
 mod recipes;
+mod metrics;
