@@ -182,6 +182,13 @@ enum esker_open_flags
   ESKER_OPEN_CREATE = 1,
   /** With CREATE: fail with PRESENT when there is one. */
   ESKER_OPEN_EXCLUSIVE = 2,
+  /**
+   * No files: a new, empty database in memory that ends with esker_close(). The path is ignored and may
+   * be NULL; CREATE and EXCLUSIVE make no difference. Everything works as on a disk that is never cut
+   * off: esker_sync() and SYNC writes have nothing to wait for, flush and compaction keep memory in
+   * proportion to the data.
+   */
+  ESKER_OPEN_MEMORY = 8,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -823,6 +830,17 @@ ESKER_API const char *esker_status_name(int32_t status);
 ESKER_API const char *esker_status_text(int32_t status);
 
 /**
+ * Checks this build on this machine: golden vectors of checksum, hash, filters, coding and batch encoding,
+ * vector code against its scalar twin, a put-get-iterate round trip in memory. Takes well under a second,
+ * touches no file. `flags` must be 0. PANIC or CORRUPT with a message naming the failed check.
+ * [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_selftest(uint32_t flags,
+                            struct esker_error *err);
+
+/**
  * Makes an option object with every option at its default. Free it with esker_options_free().
  * [any-thread]
  */
@@ -906,7 +924,7 @@ ESKER_API ESKER_MUST_USE esker_status esker_option_find(const char *name, uint32
  * Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads
  * and writes and everything recovered is durable. `options` NULL = defaults; `flags` of esker_open_flags.
  * Bytes dropped from a torn, unpromised log tail are counted in esker_stats; promised bytes are never
- * dropped. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT, INVALID
+ * dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT, INVALID
  * (options contradict each other, or a foreign directory). On failure no file of the database was changed.
  * [any-thread]
  */

@@ -53,6 +53,9 @@ pub mod env {
     pub mod real {
         pub use crate::env::real::*;
     }
+    pub mod memory {
+        pub use crate::env::memory::*;
+    }
     pub mod sim {
         pub use crate::env::sim::crash::CrashPolicy;
         pub use crate::env::sim::fault::{CallKind, Fault};

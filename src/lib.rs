@@ -30,6 +30,7 @@ mod compaction;
 mod flush;
 mod options;
 mod db;
+mod selftest;
 mod ffi;
 
 #[cfg(feature = "internals")]

@@ -68,6 +68,26 @@ fn narrow<const WIDTH: usize>(
     (passed, rest)
 }
 
+/// Whether vector code, where the processor has it, counts what scalar code counts: columns of every length
+/// up to twice the window, at every alignment.
+pub fn vector_code_agrees() -> bool {
+    let Some(vector) = vector() else { return true };
+    let mut state = 0x5ea7_c4ed_u64;
+    let mut bytes = [0u8; 2 * WINDOW];
+    for byte in &mut bytes {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        *byte = (state >> 56) as u8;
+    }
+    (0..bytes.len()).all(|len| {
+        let column = bytes.get(len % 32..len).unwrap_or_default();
+        // One of the column's own numbers, so that "below" meets "the same".
+        let wanted = column.get(..8).and_then(|eight| eight.first_chunk::<8>());
+        let wanted = wanted.map_or(len as u64, |eight| u64::from_le_bytes(*eight));
+        (vector.below_u64)(column, wanted) == scalar_u64(column, wanted)
+            && (vector.below_u32)(column, wanted as u32) == scalar_u32(column, wanted as u32)
+    })
+}
+
 fn scalar_u32(column: &[u8], wanted: u32) -> usize {
     let fours = column.chunks_exact(4).filter_map(|chunk| chunk.first_chunk::<4>());
     fours.filter(|four| u32::from_le_bytes(**four) < wanted).count()

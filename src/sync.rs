@@ -4,7 +4,7 @@
 //! them in one place. A test refuses `std::sync` and `parking_lot` anywhere else.
 
 pub use arc_swap::{ArcSwap, ArcSwapOption};
-pub use parking_lot::{Condvar, Mutex, MutexGuard};
+pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 pub use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering,
 };

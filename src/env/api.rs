@@ -1,6 +1,6 @@
 //! Files, directories, the lock, time and random numbers as the engine sees them.
 //!
-//! `Fs` is an enum over the real kernel and the simulated one, not a trait object. Retry loops, all-or-
+//! `Fs` is an enum over the real kernel, files in memory and the simulated kernel, not a trait object. Retry loops, all-or-
 //! error writes and error texts live here, above both, so that the simulator's faults meet the same code
 //! as the kernel's.
 //!
@@ -11,14 +11,13 @@
 //! 4. Everything is relative to a directory descriptor held for the life of the database.
 
 use crate::env::call::{Errno, FileType, OpenHow, Stat, SysResult};
+use crate::env::memory::{MemDir, MemFd};
 use crate::env::path::LOCK_NAME;
 use crate::env::real;
 #[cfg(feature = "sim")]
 use crate::env::sim::{SimFd, SimKernel};
 use crate::error::{Area, Error, ErrorKind, Result};
-#[cfg(feature = "sim")]
-use crate::sync::Arc;
-use crate::sync::Mutex;
+use crate::sync::{Arc, Mutex};
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -26,23 +25,27 @@ use std::os::fd::{AsRawFd, OwnedFd};
 #[derive(Clone)]
 pub enum Fs {
     Real,
+    /// One directory in memory; every path leads to it.
+    Memory(Arc<MemDir>),
     #[cfg(feature = "sim")]
     Sim(Arc<SimKernel>),
 }
 
 enum Fd {
     Real(OwnedFd),
+    Memory(MemFd),
     #[cfg(feature = "sim")]
     Sim(SimFd),
 }
 
-/// Calls `$real` or `$sim` with the descriptor of the kernel that made it.
+/// Calls `$real`, or `$other` with the descriptor of the kernel in memory that made it.
 macro_rules! dispatch {
-    ($fd:expr, $f:ident => $real:expr, $sim:expr) => {
+    ($fd:expr, $f:ident => $real:expr, $other:expr) => {
         match $fd {
             Fd::Real($f) => $real,
+            Fd::Memory($f) => $other,
             #[cfg(feature = "sim")]
-            Fd::Sim($f) => $sim,
+            Fd::Sim($f) => $other,
         }
     };
 }
@@ -88,10 +91,21 @@ fn shown(path: &[u8]) -> String {
 }
 
 impl Fs {
+    /// Files that end with their last user.
+    pub fn memory() -> Fs {
+        Fs::Memory(Arc::default())
+    }
+
+    /// Whether what is written is there for a later open.
+    pub fn keeps(&self) -> bool {
+        !matches!(self, Fs::Memory(_))
+    }
+
     fn open_dir_fd(&self, path: &[u8]) -> Result<SysResult<Fd>> {
         let c_path = c_name(path, Area::Directory)?;
         Ok(match self {
             Fs::Real => retry(|| real::open_dir(&c_path)).map(Fd::Real),
+            Fs::Memory(dir) => Ok(Fd::Memory(MemFd::Dir(Arc::clone(dir)))),
             #[cfg(feature = "sim")]
             Fs::Sim(kernel) => retry(|| SimKernel::open_dir(kernel, path)).map(Fd::Sim),
         })
@@ -116,6 +130,7 @@ impl Fs {
         let c_path = c_name(path, Area::Directory)?;
         let made = match self {
             Fs::Real => retry(|| real::make_dir(&c_path, mode)),
+            Fs::Memory(_) => Ok(()),
             #[cfg(feature = "sim")]
             Fs::Sim(kernel) => retry(|| kernel.make_dir(path, mode)),
         };
@@ -137,6 +152,7 @@ impl Fs {
         let c_path = c_name(path, Area::Directory)?;
         let removed = match self {
             Fs::Real => retry(|| real::remove_dir(&c_path)),
+            Fs::Memory(_) => Ok(()),
             #[cfg(feature = "sim")]
             Fs::Sim(kernel) => retry(|| kernel.remove_dir(path)),
         };
@@ -150,7 +166,7 @@ impl Fs {
     /// A random number: ids, salts and seeds come from here, so that a simulated run repeats.
     pub fn random_u64(&self) -> u64 {
         match self {
-            Fs::Real => {
+            Fs::Real | Fs::Memory(_) => {
                 let mut bytes = [0; 8];
                 real::random(&mut bytes);
                 u64::from_le_bytes(bytes)
@@ -171,7 +187,7 @@ impl Fs {
     /// Seconds since 1970, advisory only.
     pub fn unix_seconds(&self) -> u64 {
         match self {
-            Fs::Real => std::time::SystemTime::now()
+            Fs::Real | Fs::Memory(_) => std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |t| t.as_secs()),
             #[cfg(feature = "sim")]
@@ -182,7 +198,7 @@ impl Fs {
     /// Microseconds on a clock that only goes forward.
     pub fn now_micros(&self) -> u64 {
         match self {
-            Fs::Real => {
+            Fs::Real | Fs::Memory(_) => {
                 static START: crate::sync::OnceLock<std::time::Instant> =
                     crate::sync::OnceLock::new();
                 START.get_or_init(std::time::Instant::now).elapsed().as_micros() as u64
@@ -213,9 +229,13 @@ impl Dir {
     fn open_fd(&self, name: &str, how: OpenHow) -> Result<SysResult<Fd>> {
         let c = c_name(name.as_bytes(), Area::Directory)?;
         let mode = self.file_mode;
-        Ok(dispatch!(&self.fd, fd =>
-            retry(|| real::open_at(fd, &c, how, mode)).map(Fd::Real),
-            retry(|| fd.open_at(name.as_bytes(), how, mode)).map(Fd::Sim)))
+        let name = name.as_bytes();
+        Ok(match &self.fd {
+            Fd::Real(fd) => retry(|| real::open_at(fd, &c, how, mode)).map(Fd::Real),
+            Fd::Memory(fd) => fd.open_at(name, how, mode).map(Fd::Memory),
+            #[cfg(feature = "sim")]
+            Fd::Sim(fd) => retry(|| fd.open_at(name, how, mode)).map(Fd::Sim),
+        })
     }
 
     /// Makes a new file for reading and writing. Fails when the name exists.
@@ -253,6 +273,7 @@ impl Dir {
         let name = self.shown(LOCK_NAME);
         let claim = match &self.fd {
             Fd::Real(_) => Some(Claim::make(self.stat_self()?, &name)?),
+            Fd::Memory(_) => None,
             #[cfg(feature = "sim")]
             Fd::Sim(_) => None,
         };
@@ -504,7 +525,6 @@ impl DirLock {
         let pid = format!("{}\n", std::process::id());
         self.file.truncate(0)?;
         self.file.write_all_at(pid.as_bytes(), 0)?;
-        #[allow(irrefutable_let_patterns, reason = "refutable with the simulator")]
         if let Fd::Real(fd) = &self.file.fd {
             self.registered = crate::env::process::register_lock(fd.as_raw_fd());
         }
@@ -517,7 +537,6 @@ impl Drop for DirLock {
         if !self.registered {
             return;
         }
-        #[allow(irrefutable_let_patterns, reason = "refutable with the simulator")]
         if let Fd::Real(fd) = &self.file.fd {
             crate::env::process::unregister_lock(fd.as_raw_fd());
         }

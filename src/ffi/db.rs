@@ -21,14 +21,16 @@ use crate::ffi::registry::{self, Kind};
 use crate::ffi::status::esker_status::{self, ESKER_OK};
 use crate::ffi::structs::{esker_db, esker_error, esker_options, zeroed};
 use crate::ffi::values::esker_close_flags::ESKER_CLOSE_DETACH;
-use crate::ffi::values::esker_open_flags::{ESKER_OPEN_CREATE, ESKER_OPEN_EXCLUSIVE};
+use crate::ffi::values::esker_open_flags::{
+    ESKER_OPEN_CREATE, ESKER_OPEN_EXCLUSIVE, ESKER_OPEN_MEMORY,
+};
 use crate::sync::Arc;
 use std::ffi::{c_char, c_void};
 
 /// Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads
 /// and writes and everything recovered is durable. `options` NULL = defaults; `flags` of esker_open_flags.
 /// Bytes dropped from a torn, unpromised log tail are counted in esker_stats; promised bytes are never
-/// dropped. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT, INVALID
+/// dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT, INVALID
 /// (options contradict each other, or a foreign directory). On failure no file of the database was changed.
 /// [any-thread]
 #[unsafe(no_mangle)]
@@ -47,11 +49,15 @@ pub unsafe extern "C" fn esker_open(
         detailed(err, || {
             let options = copy_options(options)?;
             hand_out(db, || {
-                let path = c_text(path, "path")?;
+                let in_memory = flags & ESKER_OPEN_MEMORY as u32 != 0;
                 let flags = open_flags(flags)?;
+                let (fs, path) = match in_memory {
+                    true => (Fs::memory(), &b"memory"[..]),
+                    false => (Fs::Real, c_text(path, "path")?),
+                };
                 options.check()?;
                 let place = registry::reserve()?;
-                let db = Db::open(&Fs::Real, path, &options, flags)?;
+                let db = Db::open(&fs, path, &options, flags)?;
                 Ok(publish(place, DbHandle { db, pins: Arc::default() }))
             })
         })
@@ -60,7 +66,11 @@ pub unsafe extern "C" fn esker_open(
 
 fn open_flags(flags: u32) -> Result<OpenFlags> {
     let (create, exclusive) = (ESKER_OPEN_CREATE as u32, ESKER_OPEN_EXCLUSIVE as u32);
-    check_flags(flags, create | exclusive, "flags of esker_open()")?;
+    let memory = ESKER_OPEN_MEMORY as u32;
+    check_flags(flags, create | exclusive | memory, "flags of esker_open()")?;
+    if flags & memory != 0 {
+        return Ok(OpenFlags { create: true, exclusive: false });
+    }
     let flags = OpenFlags { create: flags & create != 0, exclusive: flags & exclusive != 0 };
     if flags.exclusive && !flags.create {
         return Err(invalid("ESKER_OPEN_EXCLUSIVE needs ESKER_OPEN_CREATE"));

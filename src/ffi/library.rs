@@ -1,8 +1,11 @@
 //! The library itself: versions and texts of statuses.
 #![allow(unsafe_code, reason = "exported names")]
 
+use crate::ffi::arguments::check_flags;
+use crate::ffi::boundary::{detailed, prepare};
 use crate::ffi::status::{esker_status, name_of, text_of};
-use crate::ffi::structs::{ESKER_ABI, ESKER_VERSION};
+use crate::ffi::structs::{ESKER_ABI, ESKER_VERSION, esker_error};
+use crate::selftest;
 use std::ffi::{CStr, c_char};
 
 const VERSION_TEXT: &CStr = c"0.1.0";
@@ -52,6 +55,24 @@ pub extern "C" fn esker_status_name(status: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn esker_status_text(status: i32) -> *const c_char {
     text_of(status).as_ptr()
+}
+
+/// Checks this build on this machine: golden vectors of checksum, hash, filters, coding and batch encoding,
+/// vector code against its scalar twin, a put-get-iterate round trip in memory. Takes well under a second,
+/// touches no file. `flags` must be 0. PANIC or CORRUPT with a message naming the failed check.
+/// [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_selftest(flags: u32, err: *mut esker_error) -> esker_status {
+    prepare();
+    // SAFETY: `err` is NULL or a struct of the size it names, as the header asks.
+    unsafe {
+        detailed(err, || {
+            check_flags(flags, 0, "flags of esker_selftest()")?;
+            selftest::run()?;
+            Ok(esker_status::ESKER_OK)
+        })
+    }
 }
 
 #[cfg(test)]

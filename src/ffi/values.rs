@@ -15,6 +15,11 @@ pub enum esker_open_flags {
     ESKER_OPEN_CREATE = 1,
     /// With CREATE: fail with PRESENT when there is one.
     ESKER_OPEN_EXCLUSIVE = 2,
+    /// No files: a new, empty database in memory that ends with esker_close(). The path is ignored and may
+    /// be NULL; CREATE and EXCLUSIVE make no difference. Everything works as on a disk that is never cut
+    /// off: esker_sync() and SYNC writes have nothing to wait for, flush and compaction keep memory in
+    /// proportion to the data.
+    ESKER_OPEN_MEMORY = 8,
 }
 
 /// Flags of esker_close().

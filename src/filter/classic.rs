@@ -93,7 +93,7 @@ fn follows(vector: &[u8]) -> bool {
 }
 
 /// Whether the crate does what the format says; found out once per process.
-fn crate_is_known() -> bool {
+pub fn crate_is_known() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| follows(&VECTOR))
 }

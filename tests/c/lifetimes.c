@@ -105,6 +105,7 @@ CALL(call_db_stats) {
   stats.struct_size = sizeof stats;
   return esker_db_stats(handle, &stats);
 }
+CALL(call_metrics_text) { (void)w; return esker_metrics_text(handle, scratch, sizeof scratch, &size); }
 CALL(call_property) { (void)w; return esker_property(handle, "levels", scratch, sizeof scratch, &size); }
 CALL(call_close) { (void)w; return esker_close(handle, ESKER_CLOSE_DETACH, NULL); }
 
@@ -228,6 +229,7 @@ CALL(call_unpin) {
 CALL(call_version) { UNUSED; return esker_version() == ESKER_VERSION ? ESKER_OK : ESKER_INVALID; }
 CALL(call_version_text) { UNUSED; return esker_version_text() != NULL ? ESKER_OK : ESKER_INVALID; }
 CALL(call_abi) { UNUSED; return esker_abi() == ESKER_ABI ? ESKER_OK : ESKER_INVALID; }
+CALL(call_selftest) { UNUSED; return esker_selftest(0, NULL); }
 CALL(call_abi_check) { UNUSED; return esker_abi_check(ESKER_ABI, ESKER_VERSION); }
 CALL(call_status_name) { UNUSED; return esker_status_name(0) != NULL ? ESKER_OK : ESKER_INVALID; }
 CALL(call_status_text) { UNUSED; return esker_status_text(0) != NULL ? ESKER_OK : ESKER_INVALID; }
@@ -255,6 +257,7 @@ static const struct row rows[] = {
     {"esker_approx_sizes", DB, call_approx_sizes, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_db_stats", DB, call_db_stats, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_property", DB, call_property, ESKER_MISUSE, ESKER_MISUSE, 0},
+    {"esker_metrics_text", DB, call_metrics_text, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_close", DB, call_close, ESKER_OK, ESKER_MISUSE, 0},
     {"esker_iter_first", ITER, call_iter_first, ESKER_MISUSE, ESKER_CLOSED, 0},
     {"esker_iter_last", ITER, call_iter_last, ESKER_MISUSE, ESKER_CLOSED, 0},
@@ -294,6 +297,7 @@ static const struct row rows[] = {
     {"esker_version", NO_HANDLE, call_version, ESKER_OK, ESKER_OK, 1},
     {"esker_version_text", NO_HANDLE, call_version_text, ESKER_OK, ESKER_OK, 1},
     {"esker_abi", NO_HANDLE, call_abi, ESKER_OK, ESKER_OK, 1},
+    {"esker_selftest", NO_HANDLE, call_selftest, ESKER_OK, ESKER_OK, 0},
     {"esker_abi_check", NO_HANDLE, call_abi_check, ESKER_OK, ESKER_OK, 1},
     {"esker_status_name", NO_HANDLE, call_status_name, ESKER_OK, ESKER_OK, 1},
     {"esker_status_text", NO_HANDLE, call_status_text, ESKER_OK, ESKER_OK, 1},

@@ -28,3 +28,4 @@ mod stalls;
 mod model;
 mod recipes;
 mod metrics;
+mod memory;
