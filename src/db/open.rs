@@ -230,6 +230,7 @@ fn recover_in(
     let state = &loaded.state;
     check_keyspaces(state, dir)?;
     let flushed = state.keyspaces.get(&DEFAULT_KEYSPACE).map_or(0, |k| k.flushed);
+    let floor = state.log_floor;
     let facts = log_facts(state, listing);
     let mut recovered = recover::decide(dir, &facts)?;
     let visible = recovered.last_seq.max(state.last_seq);
@@ -243,7 +244,9 @@ fn recover_in(
     set.set_recovery(&counted, &recovered.dropped, highest, max_seq);
     let live = set.live_tables();
     let tables = listing.tables().filter(|t| !live.contains(t)).map(FileKind::Table);
-    let logs = recovered.leftovers.iter().copied().map(FileKind::Log);
+    // Below the floor: freed by a process that was killed before it had removed them.
+    let freed = listing.logs().filter(|log| *log < floor);
+    let logs = freed.chain(recovered.leftovers.iter().copied()).map(FileKind::Log);
     let orphans = tables.chain(logs).collect();
     let log = LogWriter::new(dir.clone(), recovered.counted.clone());
     let writer = Writer { log, next_seq: max_seq + 1 };

@@ -6,6 +6,7 @@ use esker::internals::db::handle::Db;
 use esker::internals::db::read::ReadParams;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
+use esker::internals::env::sim::fault::CallKind;
 use esker::internals::error::Result;
 use esker::internals::options::Options;
 use esker::internals::sync::Arc;
@@ -179,6 +180,26 @@ fn obsolete_files_are_removed_and_none_too_early() {
     let mut manifests = names(&kernel, "");
     manifests.retain(|name| name.starts_with("MANIFEST"));
     assert_eq!(manifests.len(), 1, "{manifests:?}");
+}
+
+/// Logs below the floor that the process before could not remove were left for ever.
+#[test]
+fn logs_below_the_floor_that_a_killed_process_left_are_removed() {
+    let kernel = SimKernel::new(23);
+    let db = open(&kernel, &tiny()).expect("opens");
+    fail_always(&kernel, CallKind::Unlink, EIO);
+    for n in 0..40 {
+        db.put(&buffered(), &key(n), &[n as u8; 9_000]).expect("written");
+    }
+    let kernel = crash(&kernel, Some(db), CrashPolicy::Kill, 23);
+    let left = names(&kernel, ".wal");
+    assert!(left.len() > 3, "{left:?}");
+    let db = reopen(&kernel, &tiny()).expect("opens");
+    assert_eq!(names(&kernel, ".wal"), left, "recovery writes nothing");
+    db.put(&buffered(), b"x", b"").expect("written");
+    db.flush().expect("flushed");
+    let logs = names(&kernel, ".wal");
+    assert!(logs.len() <= 2 && logs > left, "{logs:?}");
 }
 
 #[test]
