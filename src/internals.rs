@@ -162,6 +162,9 @@ pub mod wal {
     pub mod sync {
         pub use crate::wal::sync::*;
     }
+    pub mod prepare {
+        pub use crate::wal::prepare::*;
+    }
     pub mod writer {
         pub use crate::wal::writer::*;
     }

@@ -80,6 +80,8 @@ pub struct Options {
     /// Threads for compactions; 0 = as processors allow.
     pub threads: u64,
     pub deterministic: bool,
+    /// Bytes of a log; 0 = by the write buffer. Not in the table: for tests.
+    pub log_bytes: u64,
 }
 
 const KIB: u64 = 1 << 10;
@@ -116,6 +118,7 @@ impl Default for Options {
             subcompactions: 0,
             threads: 0,
             deterministic: false,
+            log_bytes: 0,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Threads that work behind the scenes for every open database of the process.
 //!
-//! A database joins as a member and hands in tasks on one of three lanes. One thread serves flushes only,
-//! one clean-up only; the others serve flushes first and compactions else, so a flush never waits behind
-//! compactions. There are as many of the last kind as the member that wants most asks for. An idle thread
+//! A database joins as a member and hands in tasks on one of four lanes. One thread serves flushes only, one
+//! work on logs and clean-up; the others serve flushes first, then work on logs, then compactions, so a flush
+//! never waits behind compactions. There are as many of the last kind as the member that wants most asks for. An idle thread
 //! sleeps without a limit, unless a delayed task has a time.
 //!
 //! Invariants
@@ -19,12 +19,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What kind of work a task is; also what a thread is there for.
+/// What kind of work a task is; also, but for `Log`, what a thread is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     Flush,
     Compaction,
     Cleanup,
+    /// Short work on logs that writers may come to wait for. No thread is there for it alone.
+    Log,
 }
 
 /// Something to do, once.
@@ -38,7 +40,7 @@ struct Queued {
 
 #[derive(Default)]
 struct State {
-    queues: [VecDeque<Queued>; 3],
+    queues: [VecDeque<Queued>; 4],
     delayed: Vec<(Instant, Queued)>,
     members: BTreeSet<u64>,
     last_member: u64,
@@ -52,7 +54,7 @@ struct State {
 #[derive(Default)]
 struct Pool {
     state: Mutex<State>,
-    /// Wakes idle threads, by lane.
+    /// Wakes idle threads, by the lane they are there for.
     ready: [Condvar; 3],
     /// Wakes members that leave.
     ended: Condvar,
@@ -93,7 +95,12 @@ impl State {
         match lane {
             Lane::Compaction => {
                 let flush = self.queue(Lane::Flush).pop_front();
-                flush.or_else(|| self.queue(Lane::Compaction).pop_front())
+                let other = flush.or_else(|| self.queue(Lane::Log).pop_front());
+                other.or_else(|| self.queue(Lane::Compaction).pop_front())
+            }
+            Lane::Cleanup => {
+                let log = self.queue(Lane::Log).pop_front();
+                log.or_else(|| self.queue(Lane::Cleanup).pop_front())
             }
             own => self.queue(own).pop_front(),
         }
@@ -179,10 +186,15 @@ impl Pool {
     }
 
     fn wake(&self, lane: Lane) {
-        self.ready[lane as usize].notify_one();
-        if lane == Lane::Flush {
+        let servants: &[Lane] = match lane {
             // The thread for flushes may be in one.
-            self.ready[Lane::Compaction as usize].notify_one();
+            Lane::Flush => &[Lane::Flush, Lane::Compaction],
+            Lane::Log => &[Lane::Cleanup, Lane::Compaction],
+            Lane::Compaction => &[Lane::Compaction],
+            Lane::Cleanup => &[Lane::Cleanup],
+        };
+        for servant in servants {
+            self.ready[*servant as usize].notify_one();
         }
     }
 

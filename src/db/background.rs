@@ -1,4 +1,4 @@
-//! Work behind the scenes: flushes, compactions and clean-up as tasks of the shared workers.
+//! Work behind the scenes: flushes, compactions, log work and clean-up as tasks of the shared workers.
 //!
 //! A request (`want_flush`, `want_compaction`) is noted on the board and, unless enough tasks are out
 //! already, one more is handed to the workers. A task does one job and lines up again as long as there are
@@ -106,6 +106,34 @@ impl DbCore {
 
     pub fn want_flush(&self) {
         self.want(&mut self.work.lock(), Kind::Flush);
+    }
+
+    /// Has the next log prepared.
+    pub fn want_next_log(&self) {
+        if !self.submit(Lane::Log, None, |core| core.contain_unit(DbCore::prepare_ahead)) {
+            self.work.lock().next_log = true;
+        }
+    }
+
+    /// Has the logs synced that take no more records.
+    pub fn want_seal(&self) {
+        if !self.submit(Lane::Log, None, |core| core.contain_unit(DbCore::seal_logs)) {
+            self.work.lock().seal = true;
+        }
+    }
+
+    /// Does what the workers would have done for the logs.
+    fn work_on_logs(&self) {
+        let (seal, next_log) = {
+            let mut work = self.work.lock();
+            (std::mem::take(&mut work.seal), std::mem::take(&mut work.next_log))
+        };
+        if seal {
+            self.contain_unit(DbCore::seal_logs);
+        }
+        if next_log {
+            self.contain_unit(DbCore::prepare_ahead);
+        }
     }
 
     pub fn want_compaction(&self) {
@@ -242,11 +270,15 @@ impl DbCore {
     }
 
     fn clean_up(&self) {
-        let cleaned = self.contain(|| {
-            self.clean_once();
+        self.contain_unit(DbCore::clean_once);
+    }
+
+    fn contain_unit(&self, what: impl FnOnce(&DbCore)) {
+        let done = self.contain(|| {
+            what(self);
             Ok(())
         });
-        if cleaned.is_err() {
+        if done.is_err() {
             // The panic has been recorded and stops writes.
             self.notify_progress();
         }
@@ -319,6 +351,7 @@ impl DbCore {
             }
         }
         self.clean_once();
+        self.work_on_logs();
     }
 
     /// Waits until every memtable frozen up to `seq` is in tables; the error of a failed attempt ends

@@ -3,7 +3,8 @@
 //! Invariants
 //! 1. After `BUSY` nothing has changed; after anything else the database is closed.
 //! 2. A stopped (poisoned) database is never marked as cleanly closed.
-//! 3. The clean mark is the manifest's last edit, after CLOSE is durable in the log.
+//! 3. A log that was prepared ahead is voided with the clean mark.
+//! 4. The clean mark is the manifest's last edit, after CLOSE is durable in the log.
 
 use crate::db::core::{DbCore, Writer};
 use crate::env::api::Fs;
@@ -37,6 +38,7 @@ impl DbCore {
             Some(cause) if cause.kind() == ErrorKind::Panic => Ok(()),
             Some(cause) => Err(cause.with_kind(ErrorKind::Io)),
         };
+        self.give_up_spares();
         self.clean_once();
         *self.lock.lock() = None;
         result
@@ -57,8 +59,10 @@ impl DbCore {
             // Nothing to close, but an earlier process may have left what no sync has covered yet.
             return self.sync_log();
         };
-        let close = CloseMark { log, length, last_seq };
-        self.install(VersionEdit { close: Some(close), ..Default::default() }, &[])
+        let close = Some(CloseMark { log, length, last_seq });
+        // The log that was closed must be the newest one that counts.
+        let logs_voided = self.forgo_next_log();
+        self.install(VersionEdit { close, logs_voided, ..VersionEdit::default() }, &[])
     }
 
     /// Flushes when replay would be long or memory holds writes that no log has.

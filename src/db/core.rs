@@ -1,8 +1,9 @@
 //! What every verb of the engine shares, and its rules.
 //!
-//! Lock order: commit (`writer`) < sync (inside `LogSync`) < manifest < publish (inside `StateCell`).
+//! Lock order: commit (`writer`) < `next_log` < sync (inside `LogSync`) < manifest < publish (inside
+//! `StateCell`). `cleaning` is taken before manifest.
 //! `flushing` is taken before manifest and never while that is held; it may be taken with `writer` held,
-//! never the other way round. `claims` and `work` (the notice board) are leaves, but for the short locks of
+//! never the other way round. `spares`, `claims` and `work` (the notice board) are leaves, but for the short locks of
 //! the error ring and, below `work`, of the workers.
 //!
 //! Invariants
@@ -32,11 +33,13 @@ use crate::sync::{
 };
 use crate::table::cache::BlockCache;
 use crate::table::handle::TableCache;
-use crate::types::{DbId, KeyspaceId, SeqNo};
+use crate::types::{DbId, FileNum, KeyspaceId, SeqNo};
 use crate::version::set::{FileNumbers, VersionSet};
+use crate::wal::prepare::NewLog;
 use crate::wal::sync::LogSync;
 use crate::wal::writer::LogWriter;
 use crate::worker::Workers;
+use std::collections::BTreeSet;
 use std::thread::JoinHandle;
 
 /// What only the leader of a write group (or a freeze) touches.
@@ -73,6 +76,9 @@ pub struct JobBoard {
 #[derive(Default)]
 pub struct Work {
     pub stopping: bool,
+    /// With the option `deterministic`: what the workers would have been asked for.
+    pub next_log: bool,
+    pub seal: bool,
     pub flush: JobBoard,
     pub compaction: JobBoard,
 }
@@ -83,6 +89,15 @@ pub struct Claims {
     pub inflight: Inflight,
     /// Compactions on request that wait for a conflicting one to end.
     pub waiting: usize,
+}
+
+/// Freed logs whose files may become logs again.
+#[derive(Default)]
+pub struct Spares {
+    /// Freed with all bytes on disk; the clean-up has not seen them yet.
+    pub clean: BTreeSet<FileNum>,
+    /// Kept for the next logs.
+    pub kept: Vec<FileNum>,
 }
 
 /// What lets a database hand tasks to the workers; there is none with the option `deterministic`.
@@ -105,6 +120,11 @@ pub struct DbCore {
     pub sync_interval: SyncInterval,
     pub pacer: Pacer,
     pub current_log: AtomicU64,
+    /// The log that was prepared ahead. Held while a log is made.
+    pub next_log: Mutex<Option<NewLog>>,
+    pub spares: Mutex<Spares>,
+    /// Held while obsolete files are removed.
+    pub cleaning: Mutex<()>,
     pub manifest: Mutex<VersionSet>,
     pub numbers: FileNumbers,
     /// Whether the manifest is known to be durable; what a killed process left may not be.

@@ -16,6 +16,10 @@ pub enum JobKind {
     Compaction,
     /// One key range of a compaction.
     Part,
+    /// The next log is prepared ahead.
+    NextLog,
+    /// Logs that take no more records are synced.
+    Seal,
 }
 
 /// One entry of the log; its place in the log is its time.

@@ -40,8 +40,9 @@ impl DbCore {
         self.reprice();
         let floor = set.state().log_floor;
         self.note_settled(&set);
+        // Before the clean-up can see what was freed.
+        self.note_clean(self.log_sync.forget_below(floor));
         drop(set);
-        self.log_sync.forget_below(floor);
         self.retire.kick();
         Ok(())
     }

@@ -3,8 +3,8 @@
 //! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `pace`, `stats`, `events`
 //! (small parts), `core` (what is shared, the lock order, sticky failure), `install` (the one door by which
 //! the tree changes), `durable`, `stall`, `write`, `read`, `iter` (the user stories), `background`,
-//! `compact` and `obsolete` (work behind the scenes), `open`, `close`, `maintain` (flush, compact, sync),
-//! `approximate`, `property`, `metrics`, `handle` (the engine as one value).
+//! `compact`, `logs` and `obsolete` (work behind the scenes), `open`, `close`, `maintain` (flush, compact,
+//! sync), `approximate`, `property`, `metrics`, `handle` (the engine as one value).
 
 pub mod errors;
 pub mod snapshot;
@@ -16,6 +16,7 @@ pub mod stats;
 pub mod events;
 pub mod core;
 pub mod install;
+pub mod logs;
 pub mod obsolete;
 pub mod read;
 pub mod iter;

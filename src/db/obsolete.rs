@@ -5,7 +5,8 @@
 //!    directory as it found it, so that a second crash decides the same.
 //! 2. A log goes only below the durable floor or when voided; a table only when its last reference has
 //!    gone after the edit that dropped it was durable, or when it was a leftover at open.
-//! 3. A file that cannot be removed is reported and tried again with the next load.
+//! 3. What is kept as a spare is handed over to `logs` and not touched here again before that gives it back.
+//! 4. A file that cannot be removed is reported and tried again with the next load.
 
 use crate::db::core::DbCore;
 use crate::env::path::FileKind;
@@ -14,6 +15,7 @@ use crate::types::FileNum;
 impl DbCore {
     /// Does what there is to do.
     pub fn clean_once(&self) {
+        let _alone = self.cleaning.lock();
         let mut load = self.retire.take();
         // Dropping the garbage may retire more (a version's tables): take until nothing comes.
         while !load.garbage.is_empty() {
@@ -23,12 +25,13 @@ impl DbCore {
             load.tables.extend(more.tables);
         }
         let mut doomed: Vec<FileKind> = load.tables.into_iter().map(FileKind::Table).collect();
-        let (sound, logs) = {
+        let (sound, mut logs) = {
             let set = self.manifest.lock();
             (set.changed() && set.failed().is_none(), set.obsolete_logs())
         };
         if sound {
             doomed.append(&mut self.orphans.lock());
+            self.keep_spares(&mut logs);
             self.remove_logs(&logs);
         }
         for kind in doomed {

@@ -286,6 +286,7 @@ fn log_facts(state: &ManifestState, listing: &Listing) -> LogFacts {
     let floor = state.log_floor;
     let counts = |log: &FileNum| *log >= floor && !state.voided.contains(log);
     LogFacts {
+        last_seq: state.last_seq,
         listed: state.logs.iter().filter(|(n, _)| counts(n)).map(|(n, s)| (*n, *s)).collect(),
         db_id: state.db_id,
         manifest_durable: state.log_durable.iter().map(|(n, at)| (*n, *at)).collect(),
@@ -365,6 +366,9 @@ fn assemble(
         sync_interval: SyncInterval::default(),
         pacer: Pacer::default(),
         current_log: AtomicU64::new(current_log),
+        next_log: Mutex::default(),
+        spares: Mutex::default(),
+        cleaning: Mutex::default(),
         settled: AtomicBool::new(set.changed()),
         manifest: Mutex::new(set),
         numbers,

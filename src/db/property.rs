@@ -145,6 +145,9 @@ impl DbCore {
             ("filter_probes", probes),
             ("filter_rejects", rejects),
             ("open_tables", self.tables.open_tables() as u64),
+            ("logs", stats.logs.get()),
+            ("logs_ahead", stats.logs_ahead.get()),
+            ("logs_recycled", stats.logs_recycled.get()),
             ("manifest", manifest),
         ] {
             put_line(&mut text, format_args!("{name}: {value}"));

@@ -35,6 +35,8 @@ counters! {
     stalls_level0_flushes,
     compaction_entries_read, compaction_entries_kept, compaction_entries_dropped,
     recovered_records, recovered_dropped_bytes,
+    /// Logs begun, those of them that were prepared ahead, and those made of a freed log's file.
+    logs, logs_ahead, logs_recycled,
 }
 
 /// Compactions into a level.

@@ -12,7 +12,6 @@ use crate::db::background::deadline_after;
 use crate::db::commit::{Leadership, Patience, Role};
 use crate::db::core::{DbCore, Writer};
 use crate::db::stall::Waiting;
-use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::{EntryKind, make_tag};
 use crate::memtable::table::MemTable;
@@ -20,8 +19,6 @@ use crate::options::Durability;
 use crate::record::format::record_len;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::{SEQ_MAX, SeqNo};
-use crate::version::edit::VersionEdit;
-use crate::wal::writer as log;
 use std::cell::Cell;
 
 /// How one write is made.
@@ -35,11 +32,6 @@ pub struct WriteParams {
     pub timeout_us: u64,
 }
 
-/// Logs are at least this large, so that tiny write buffers do not rotate on every other write.
-const LOG_BYTES_MIN: u64 = 64 << 10;
-const LOG_BYTES_MAX: u64 = 64 << 20;
-/// Room a log needs besides its batches: LOG START, stamps and CLOSE.
-const LOG_SLACK: u64 = 4096;
 /// Most bytes a group takes beside its leader's batch.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 
@@ -141,6 +133,9 @@ impl DbCore {
             members.iter().filter(|m| m.is_logged()).map(|m| (m.first_seq, m.bytes)).collect();
         if !logged.is_empty() {
             writer.log.append(&logged, last_seq)?;
+            if writer.log.wants_successor() {
+                self.want_next_log();
+            }
             let bytes: u64 = logged.iter().map(|(_, b)| record_len(b.len())).sum();
             self.stats.wal_bytes.add(bytes);
         }
@@ -245,33 +240,6 @@ impl DbCore {
             return Ok(());
         }
         self.rotate_log(writer, need)
-    }
-
-    /// Prepares a log with room for `need` bytes, lists it in the manifest, begins it.
-    pub fn rotate_log(&self, writer: &mut Writer, need: u64) -> Result<()> {
-        let usual = self.options.write_buffer.clamp(LOG_BYTES_MIN, LOG_BYTES_MAX);
-        let number = self.numbers.next();
-        let prepared =
-            log::prepare(&self.fs, &self.dir, number, self.db_id, usual.max(need + LOG_SLACK));
-        let added = prepared.and_then(|new| {
-            let edit = VersionEdit { logs_added: vec![(number, new.salt)], ..Default::default() };
-            let listed = self.install(edit, &[]);
-            if listed.is_err() {
-                // No record is in it: removed like any leftover, unless a crash shows it listed first.
-                self.orphans.lock().push(FileKind::Log(number));
-            }
-            listed.map(|()| new)
-        });
-        let begun = added.and_then(|new| {
-            let last_seq = writer.next_seq - 1;
-            writer.log.start(new, last_seq)
-        });
-        if let Err(error) = begun {
-            self.errors.record(&error);
-            return Err(error.context("starting a new log"));
-        }
-        self.current_log.store(number.0, Ordering::Release);
-        Ok(())
     }
 
     /// Encodes and writes one operation, through a buffer that this thread uses again: a put allocates

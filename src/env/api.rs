@@ -249,7 +249,16 @@ impl Dir {
     /// Opens a regular file for reading. A missing file is `MISSING`; anything but a regular file is
     /// `CORRUPT`.
     pub fn open_read(&self, name: &str, area: Area) -> Result<File> {
-        let fd = self.open_fd(name, OpenHow::Read)?.map_err(|errno| {
+        self.open_as(name, OpenHow::Read, area)
+    }
+
+    /// As `open_read`, for writing too.
+    pub fn open_write(&self, name: &str, area: Area) -> Result<File> {
+        self.open_as(name, OpenHow::Write, area)
+    }
+
+    fn open_as(&self, name: &str, how: OpenHow, area: Area) -> Result<File> {
+        let fd = self.open_fd(name, how)?.map_err(|errno| {
             let error = os_error(errno, area, "opening", &self.shown(name));
             match errno.0 {
                 libc::ENOENT => error.with_kind(ErrorKind::Missing),

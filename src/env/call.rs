@@ -14,6 +14,8 @@ pub type SysResult<T> = std::result::Result<T, Errno>;
 pub enum OpenHow {
     /// O_RDONLY.
     Read,
+    /// O_RDWR: what exists.
+    Write,
     /// O_RDWR | O_CREAT | O_EXCL: a new file.
     CreateNew,
     /// O_RDWR | O_CREAT: the lock file.

@@ -132,7 +132,7 @@ impl MemFd {
         match (names.get(name), how) {
             (Some(_), OpenHow::CreateNew) => Err(Errno(libc::EEXIST)),
             (Some(file), _) => Ok(MemFd::File(Arc::clone(file))),
-            (None, OpenHow::Read) => Err(Errno(ENOENT)),
+            (None, OpenHow::Read | OpenHow::Write) => Err(Errno(ENOENT)),
             (None, OpenHow::CreateNew | OpenHow::Lock) => {
                 let inode = dir.inodes.fetch_add(1, Ordering::Relaxed) + 2;
                 let file = Arc::new(MemFile { inode, content: RwLock::default() });

@@ -61,6 +61,7 @@ pub fn open_at(dir: &OwnedFd, name: &CStr, how: OpenHow, mode: u32) -> SysResult
     let flags = match how {
         // O_NONBLOCK: opening a planted FIFO must not hang; it means nothing for regular files.
         OpenHow::Read => libc::O_RDONLY | libc::O_NONBLOCK,
+        OpenHow::Write => libc::O_RDWR | libc::O_NONBLOCK,
         OpenHow::CreateNew => libc::O_RDWR | libc::O_CREAT | libc::O_EXCL,
         OpenHow::Lock => libc::O_RDWR | libc::O_CREAT | libc::O_NONBLOCK,
     } | libc::O_CLOEXEC

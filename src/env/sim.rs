@@ -165,7 +165,7 @@ impl SimFd {
         let state = &mut *guard;
         let exists = state.disk.lookup(self.inode, name);
         let makes = match how {
-            OpenHow::Read => false,
+            OpenHow::Read | OpenHow::Write => false,
             OpenHow::CreateNew => true,
             OpenHow::Lock => exists == Err(Errno(libc::ENOENT)),
         };

@@ -26,6 +26,8 @@ pub const PAYLOAD_LEN_MAX: usize = BATCH_LEN_MAX + (1 << 20);
 
 /// A file with this flag must not be read by a program that does not know its other flags.
 const FLAG_MUST_UNDERSTAND: u32 = 1 << 31;
+/// The file was that of a freed log: bytes behind its records may be of its former life.
+const FLAG_RECYCLED: u32 = 1;
 const HEADER_CRC_AT: usize = 60;
 
 const _: () = assert!(PAYLOAD_LEN_MAX < 1 << 31);
@@ -61,6 +63,8 @@ pub struct FileHeader {
     pub db_id: DbId,
     /// Fresh and random for every file; part of every checksum in it.
     pub salt: u32,
+    /// Bytes behind the records may be those of a former life.
+    pub recycled: bool,
 }
 
 impl FileHeader {
@@ -68,6 +72,8 @@ impl FileHeader {
         let mut out = [0; FILE_HEADER_LEN as usize];
         out[0..8].copy_from_slice(magic.bytes());
         out[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        let flags = if self.recycled { FLAG_RECYCLED } else { 0 };
+        out[12..16].copy_from_slice(&flags.to_le_bytes());
         out[16..24].copy_from_slice(&self.number.0.to_le_bytes());
         out[24..40].copy_from_slice(&self.db_id);
         out[40..44].copy_from_slice(&self.salt.to_le_bytes());
@@ -119,7 +125,7 @@ impl FileHeader {
             .get(24..40)
             .and_then(|id| DbId::try_from(id).ok())
             .ok_or_else(|| corrupt("the file header is short"))?;
-        Ok(FileHeader { number: expected, db_id, salt })
+        Ok(FileHeader { number: expected, db_id, salt, recycled: flags & FLAG_RECYCLED != 0 })
     }
 }
 
@@ -236,7 +242,8 @@ pub fn payload_matches(
 mod tests {
     use super::*;
 
-    const HEADER: FileHeader = FileHeader { number: FileNum(7), db_id: [9; 16], salt: 0x1234_5678 };
+    const HEADER: FileHeader =
+        FileHeader { number: FileNum(7), db_id: [9; 16], salt: 0x1234_5678, recycled: true };
 
     #[test]
     fn file_header_round_trips_and_every_flipped_bit_is_refused() {

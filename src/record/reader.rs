@@ -147,6 +147,8 @@ pub struct Evidence {
     /// counted as if each were as short as one can be.
     pub seq_max: u64,
     pub valid_headers: u64,
+    /// Where the farthest of those records would end; 0 when there is none. A header may lie about it.
+    pub records_end: u64,
     /// Behind the last byte that is not zero; 0 when there is none.
     pub content_end: u64,
 }
@@ -160,6 +162,8 @@ impl Evidence {
         self.valid_headers = self.valid_headers.saturating_add(1);
         self.synced_max = self.synced_max.max(header.synced);
         self.number_max = self.number_max.max(header.number);
+        let end = offset.saturating_add(record_len(header.len as usize));
+        self.records_end = self.records_end.max(end);
         let ops = match header.kind {
             RecordKind::Batch => u64::from(header.len) / OP_LEN_MIN,
             _ => 0,

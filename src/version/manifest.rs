@@ -208,7 +208,8 @@ impl ManifestWriter {
     ) -> std::result::Result<ManifestWriter, CreateError> {
         let (temp, name) =
             (FileKind::ManifestTemp(number).name(), FileKind::Manifest(number).name());
-        let header = FileHeader { number, db_id: state.db_id, salt: fs.random_u64() as u32 };
+        let salt = fs.random_u64() as u32;
+        let header = FileHeader { number, db_id: state.db_id, salt, recycled: false };
         let writer = match ManifestWriter::write_base(dir, &temp, header, state, edit_number) {
             Ok(writer) => writer,
             Err(error) => {

@@ -23,6 +23,8 @@ use crate::wal::sync::LogTail;
 /// What the manifest and the directory say about the logs.
 #[derive(Clone, Debug, Default)]
 pub struct LogFacts {
+    /// Last sequence number of the newest edit.
+    pub last_seq: SeqNo,
     /// Logs at or above the floor that are not voided, ascending, with their salts.
     pub listed: Vec<(FileNum, u32)>,
     pub db_id: DbId,
@@ -95,9 +97,12 @@ impl Candidate {
         }
     }
 
-    /// Bytes behind `from` that were written and may have counted.
+    /// Bytes behind `from` that were written and may have counted. In a recycled file only headers that
+    /// verify tell them from what was there before.
     fn bytes_behind(&self, from: u64) -> u64 {
-        let end = self.limit.unwrap_or(self.scan.tail.content_end.max(self.scan.bad));
+        let tail = &self.scan.tail;
+        let written = if self.log.recycled { tail.records_end } else { tail.content_end };
+        let end = self.limit.unwrap_or(written.min(self.log.size).max(self.scan.bad));
         end.saturating_sub(from)
     }
 }
@@ -111,8 +116,10 @@ pub fn decide(dir: &Dir, facts: &LogFacts) -> Result<Recovered> {
         logs.push(Candidate::new(open_listed(dir, number, salt, &facts.db_id)?));
     }
     link(&mut logs)?;
+    let mut last_seq = 0;
     for candidate in &mut logs {
-        candidate.scan = candidate.log.scan(candidate.limit.unwrap_or(u64::MAX))?;
+        candidate.scan = candidate.log.scan(candidate.limit.unwrap_or(u64::MAX), last_seq)?;
+        last_seq = last_seq.max(candidate.scan.last_seq);
     }
     collect_evidence(&mut logs, facts);
     evidence_of_later_logs(&mut logs);
@@ -127,7 +134,7 @@ pub fn decide(dir: &Dir, facts: &LogFacts) -> Result<Recovered> {
 /// D1: an unlisted log is a leftover of preparation, unless it has a record.
 fn leftovers(dir: &Dir, facts: &LogFacts) -> Result<Vec<FileNum>> {
     for &number in &facts.unlisted {
-        if has_records(dir, number, &facts.db_id)? {
+        if has_records(dir, number, &facts.db_id, facts.last_seq)? {
             return Err(damaged(number, 0, "has records but the manifest does not list it"));
         }
     }

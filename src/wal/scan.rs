@@ -22,6 +22,8 @@ pub(super) struct LogFile {
     pub number: FileNum,
     pub salt: u32,
     pub size: u64,
+    /// Whether stale bytes of a former life may follow the records.
+    pub recycled: bool,
     pub start: Option<LogStart>,
     file: File,
 }
@@ -71,7 +73,7 @@ pub(super) fn open_listed(dir: &Dir, number: FileNum, salt: u32, db_id: &DbId) -
     }
     let size = file.size()?;
     let start = read_start(&file, &header)?;
-    Ok(LogFile { number, salt, size, start, file })
+    Ok(LogFile { number, salt, size, recycled: header.recycled, start, file })
 }
 
 fn read_header(file: &File, number: FileNum) -> Result<FileHeader> {
@@ -95,8 +97,15 @@ fn read_start(file: &File, header: &FileHeader) -> Result<Option<LogStart>> {
 }
 
 /// Whether a log that no manifest lists ever took a record (D1). Its `log_add` is durable before its first
-/// record, so one that has none is a leftover of preparation; its header may not even be whole.
-pub(super) fn has_records(dir: &Dir, number: FileNum, db_id: &DbId) -> Result<bool> {
+/// record, so one that has none is a leftover of preparation; its header may not even be whole. A manifest
+/// that lost that entry lost every later one too, so no record of the log is older than its `last_seq`;
+/// what a recycled file held before is.
+pub(super) fn has_records(
+    dir: &Dir,
+    number: FileNum,
+    db_id: &DbId,
+    last_seq: SeqNo,
+) -> Result<bool> {
     let file = match dir.open_read(&log_name(number), Area::Wal) {
         Err(error) if error.kind() == ErrorKind::Missing => return Ok(false),
         other => other.map_err(|error| error.with_file(number.0))?,
@@ -111,7 +120,8 @@ pub(super) fn has_records(dir: &Dir, number: FileNum, db_id: &DbId) -> Result<bo
     if header.db_id != *db_id {
         return Err(damaged(number, 0, "belongs to another database"));
     }
-    let evidence = scan_evidence(&file, header.salt, FILE_HEADER_LEN, file.size()?, 0)?;
+    let size = file.size()?;
+    let evidence = scan_evidence(&file, header.salt, FILE_HEADER_LEN, size, last_seq)?;
     Ok(evidence.valid_headers > 0)
 }
 
@@ -121,15 +131,17 @@ impl LogFile {
         RecordReader::new(&self.file, self.salt, limit)
     }
 
-    /// Reads the whole log. No record counts that ends beyond `limit`.
-    pub fn scan(&self, limit: u64) -> Result<Scan> {
+    /// Reads the whole log. No record counts that ends beyond `limit`; none is evidence whose sequence is
+    /// below `after`, the last one of the logs before (D3).
+    pub fn scan(&self, limit: u64, after: SeqNo) -> Result<Scan> {
         let mut scan = Scan::default();
         let mut reader = self.records(limit);
         while let Some(record) = reader.next_record()? {
             scan.take(self.number, &record)?;
         }
         scan.bad = reader.position();
-        scan.tail = scan_evidence(&self.file, self.salt, scan.bad, self.size, scan.last_seq)?;
+        let last = scan.last_seq.max(after);
+        scan.tail = scan_evidence(&self.file, self.salt, scan.bad, self.size, last)?;
         Ok(scan)
     }
 }

@@ -13,7 +13,7 @@
 use crate::env::api::{Dir, File};
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 use crate::types::{FileNum, SeqNo};
 use std::time::Instant;
 
@@ -40,6 +40,14 @@ struct LiveLog {
     /// End of the last record that is not a STAMP: a lone STAMP is not worth a sync.
     data_end: u64,
     durable: u64,
+    /// Last sequence the log speaks of.
+    last_seq: SeqNo,
+}
+
+impl LiveLog {
+    fn is_unsynced(&self) -> bool {
+        self.data_end > self.durable
+    }
 }
 
 struct Live {
@@ -54,8 +62,9 @@ impl Live {
         self.logs.iter_mut().rev().find(|log| log.number == number)
     }
 
-    fn has_unsynced(&self) -> bool {
-        self.logs.iter().any(|log| log.data_end > log.durable)
+    /// The logs that take no more records.
+    fn sealed(&self) -> &[LiveLog] {
+        self.logs.split_last().map_or(&[], |(_, sealed)| sealed)
     }
 }
 
@@ -73,6 +82,8 @@ pub struct LogSync {
     failed: Mutex<Option<Error>>,
     live: Mutex<Live>,
     durable_seq: AtomicU64,
+    /// Whether anybody has asked for a sync.
+    used: AtomicBool,
     /// Wakes those who wait for durability.
     advanced: Condvar,
 }
@@ -91,6 +102,7 @@ impl LogSync {
             end: tail.len,
             data_end: tail.len,
             durable: tail.durable,
+            last_seq: tail.last_seq,
         });
         let newest_seq = inherited.last().map_or(0, |tail| tail.last_seq);
         Arc::new(LogSync {
@@ -98,6 +110,7 @@ impl LogSync {
             failed: Mutex::new(None),
             live: Mutex::new(Live { logs: logs.collect(), newest_seq }),
             durable_seq: AtomicU64::new(durable_seq),
+            used: AtomicBool::new(false),
             advanced: Condvar::new(),
         })
     }
@@ -105,11 +118,32 @@ impl LogSync {
     /// Makes every record durable that was complete before the call. Takes the sync lock. After a failure
     /// every later call returns that error.
     pub fn sync(&self) -> Result<()> {
+        self.used.store(true, Ordering::Release);
+        self.sync_targets(|live| targets(&live.logs, live.newest_seq))
+    }
+
+    /// Makes the logs durable that take no more records, so that the next sync has only the newest one to
+    /// cover. For the rest as `sync`.
+    pub fn seal(&self) -> Result<()> {
+        self.sync_targets(|live| {
+            let sealed = live.sealed();
+            targets(sealed, sealed.last().map_or(0, |log| log.last_seq))
+        })
+    }
+
+    /// Whether `seal` would have anything to do that somebody will wait for: a process that has never
+    /// synced lets flushes free its logs before they reach the disk.
+    pub fn wants_seal(&self) -> bool {
+        let used = self.used.load(Ordering::Acquire);
+        used && self.live.lock().sealed().iter().any(LiveLog::is_unsynced)
+    }
+
+    fn sync_targets(&self, pick: impl Fn(&Live) -> (Vec<Target>, SeqNo)) -> Result<()> {
         let mut failed = self.failed.lock();
         if let Some(error) = &*failed {
             return Err(error.clone());
         }
-        let (targets, seq) = self.targets();
+        let (targets, seq) = pick(&self.live.lock());
         for target in &targets {
             if let Err(error) = self.sync_log(target) {
                 *failed = Some(error.clone());
@@ -142,20 +176,6 @@ impl LogSync {
                 }
             }
         }
-    }
-
-    /// Logs with unsynced bytes, oldest first, and the sequence that is durable once they are synced. None
-    /// when only STAMPs are unsynced. But with any other log an older one's lone STAMP is synced too: it
-    /// is below the length that the next LOG START names.
-    fn targets(&self) -> (Vec<Target>, SeqNo) {
-        let live = self.live.lock();
-        if !live.has_unsynced() {
-            return (Vec::new(), live.newest_seq);
-        }
-        let unsynced = live.logs.iter().filter(|log| log.end > log.durable);
-        let target =
-            |log: &LiveLog| Target { number: log.number, file: log.file.clone(), end: log.end };
-        (unsynced.map(target).collect(), live.newest_seq)
     }
 
     fn sync_log(&self, target: &Target) -> Result<()> {
@@ -197,7 +217,7 @@ impl LogSync {
     /// Whether a sync would have anything to do.
     #[cfg(any(test, feature = "internals"))]
     pub fn has_unsynced(&self) -> bool {
-        self.live.lock().has_unsynced()
+        self.live.lock().logs.iter().any(LiveLog::is_unsynced)
     }
 
     /// Bytes of records in the logs the database still needs.
@@ -205,9 +225,14 @@ impl LogSync {
         self.live.lock().logs.iter().fold(0, |sum, log| sum.saturating_add(log.end))
     }
 
-    /// Forgets the logs below a durable floor: nobody needs them synced any more.
-    pub fn forget_below(&self, floor: FileNum) {
-        self.live.lock().logs.retain(|log| log.number >= floor);
+    /// Forgets the logs below a durable floor: nobody needs them synced any more. Returns those whose bytes
+    /// are on disk.
+    pub fn forget_below(&self, floor: FileNum) -> Vec<FileNum> {
+        let mut live = self.live.lock();
+        let gone = live.logs.iter().filter(|log| log.number < floor && !log.is_unsynced());
+        let gone = gone.map(|log| log.number).collect();
+        live.logs.retain(|log| log.number >= floor);
+        gone
     }
 
     /// How much of a log is durable; 0 for one that was forgotten.
@@ -218,7 +243,8 @@ impl LogSync {
     /// A new log with complete records up to `end`. Commit lock.
     pub(super) fn add(&self, number: FileNum, file: Arc<File>, end: u64, seq: SeqNo) {
         let mut live = self.live.lock();
-        live.logs.push(LiveLog { number, file: Some(file), end, data_end: end, durable: 0 });
+        let (file, data_end, durable) = (Some(file), end, 0);
+        live.logs.push(LiveLog { number, file, end, data_end, durable, last_seq: seq });
         live.newest_seq = live.newest_seq.max(seq);
     }
 
@@ -229,6 +255,7 @@ impl LogSync {
         if let Some(log) = live.find(number) {
             log.end = end;
             log.data_end = end;
+            log.last_seq = seq;
         }
     }
 
@@ -238,4 +265,17 @@ impl LogSync {
             log.end = end;
         }
     }
+}
+
+/// Those of `logs` with unsynced bytes, oldest first, and `seq`, which is durable once they are synced. None
+/// when only STAMPs are unsynced. But with any other log an older one's lone STAMP is synced too: it is below
+/// the length that the next LOG START names.
+fn targets(logs: &[LiveLog], seq: SeqNo) -> (Vec<Target>, SeqNo) {
+    if !logs.iter().any(LiveLog::is_unsynced) {
+        return (Vec::new(), seq);
+    }
+    let unsynced = logs.iter().filter(|log| log.end > log.durable);
+    let target =
+        |log: &LiveLog| Target { number: log.number, file: log.file.clone(), end: log.end };
+    (unsynced.map(target).collect(), seq)
 }

@@ -1,4 +1,4 @@
-//! Writes logs: preparation, LOG START, groups of batches, STAMP, CLOSE.
+//! Writes logs: LOG START, groups of batches, STAMP, CLOSE.
 //!
 //! Rules D1, D3 to D7, D11 and D15 of docs/DURABILITY.md; layout in docs/FORMAT.md, section 4. A log takes
 //! records only after the caller made its manifest entry durable. A group of batches is one write; each
@@ -12,67 +12,17 @@
 //! 4. A log always keeps room for a STAMP and a CLOSE inside its allocation.
 
 use crate::batch::count_of;
-use crate::env::api::{Dir, File, Fs};
-use crate::env::path::FileKind;
+use crate::env::api::{Dir, File};
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::record::format::{
-    FILE_HEADER_LEN, FileHeader, FileMagic, RecordKind, append_record, record_len,
-};
+use crate::record::format::{FILE_HEADER_LEN, RecordKind, append_record, record_len};
 use crate::sync::Arc;
-use crate::types::{DbId, FileNum, SeqNo};
+use crate::types::{FileNum, SeqNo};
 use crate::wal::format::{LOG_START_END, LogStart};
+use crate::wal::prepare::{NewLog, RESERVE};
 use crate::wal::sync::{LogSync, LogTail};
 
-/// Room for a STAMP and a CLOSE.
-const RESERVE: u64 = 48;
-/// Allocations are whole pages.
-const ALLOCATION_UNIT: u64 = 4096;
 /// An encoding buffer above this is given back after the write that needed it.
 const SCRATCH_KEPT: usize = 1 << 20;
-
-/// A log whose header is durable and whose manifest entry the caller makes durable before `start`.
-pub struct NewLog {
-    pub number: FileNum,
-    pub salt: u32,
-    file: File,
-    capacity: u64,
-}
-
-/// Makes log `number` with room for records of `payload_bytes` (a sum of `record_len`): creates and
-/// allocates the file, writes and syncs the header, syncs the directory. A full disk shows up here, not
-/// in an append. On an error the file is removed again, or is a leftover for the next open.
-pub fn prepare(
-    fs: &Fs,
-    dir: &Dir,
-    number: FileNum,
-    db_id: DbId,
-    payload_bytes: u64,
-) -> Result<NewLog> {
-    let name = FileKind::Log(number).name();
-    let file = dir.create(&name, Area::Wal)?;
-    // The low half of a random number: a salt has 32 bits.
-    let salt = fs.random_u64() as u32;
-    match prepare_file(&file, dir, FileHeader { number, db_id, salt }, payload_bytes) {
-        Ok(capacity) => Ok(NewLog { number, salt, file, capacity }),
-        Err(error) => match dir.unlink(&name) {
-            // The first error is the news; an unlisted log without records is removed at the next open.
-            Ok(()) | Err(_) => Err(error.with_file(number.0)),
-        },
-    }
-}
-
-fn prepare_file(file: &File, dir: &Dir, header: FileHeader, payload_bytes: u64) -> Result<u64> {
-    let capacity = payload_bytes
-        .saturating_add(LOG_START_END)
-        .saturating_add(RESERVE)
-        .checked_next_multiple_of(ALLOCATION_UNIT)
-        .ok_or_else(|| Error::invalid(Area::Wal, "log size is out of range"))?;
-    file.allocate(capacity)?;
-    file.write_all_at(&header.encode(FileMagic::Log), 0)?;
-    file.sync_data()?;
-    dir.sync()?;
-    Ok(capacity)
-}
 
 /// The log that takes records.
 struct Current {
@@ -83,6 +33,8 @@ struct Current {
     end: u64,
     /// `synced` of the newest record.
     newest_synced: u64,
+    /// Whether its successor was asked for.
+    succeeded: bool,
 }
 
 /// What the next LOG START says of the log before it.
@@ -147,6 +99,20 @@ impl LogWriter {
         })
     }
 
+    /// Whether it is time to prepare the next log: true once for each log, when it is half full.
+    pub fn wants_successor(&mut self) -> bool {
+        let half_full = |current: &&mut Current| {
+            !current.succeeded && current.end.saturating_mul(2) >= current.capacity
+        };
+        match self.current.as_mut().filter(half_full) {
+            Some(current) => {
+                current.succeeded = true;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Writes the LOG START of a prepared and listed log, which takes the records from here on. The log
     /// before it gets no seal; its good length is named, also when it was abandoned.
     pub fn start(&mut self, log: NewLog, last_seq: SeqNo) -> Result<()> {
@@ -177,6 +143,7 @@ impl LogWriter {
             capacity: log.capacity,
             end: len,
             newest_synced: 0,
+            succeeded: false,
         });
         Ok(())
     }

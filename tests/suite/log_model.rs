@@ -1,10 +1,11 @@
 //! The rules of the log as an abstract model, run over random histories.
 //!
 //! No bytes and no files: a log is a list of records, an offset is an index into it, a power cut loses any
-//! subset of the records that no sync covered. Two keyspaces; random groups, syncs, rotations, flushes and
-//! clean-ups; kills, power cuts, and crashes inside every manifest edit and between any two steps; up to
-//! five lives. Recovery decides by rules D8 to D10 of docs/DURABILITY.md, and an oracle that knows the whole
-//! history checks that a prefix of it came back, with every synced batch.
+//! subset of the records that no sync covered. Two keyspaces; random groups, syncs, rotations with and
+//! without logs prepared ahead, recycled files, flushes and clean-ups; kills, power cuts, and crashes inside
+//! every manifest edit and between any two steps; up to five lives. Recovery decides by rules D8 to D10 of
+//! docs/DURABILITY.md, and an oracle that knows the whole history checks that a prefix of it came back, with
+//! every synced batch.
 //!
 //! Each rule has a variant that leaves it out. A variant must be caught, or the model proves nothing.
 
@@ -26,6 +27,8 @@ enum Bug {
     FlushOvertakesLog,
     /// Dropped logs are not voided.
     NoVoid,
+    /// A freed log gets a new name before the edit with its floor is durable.
+    EarlyRecycling,
 }
 
 /// Why a history ended.
@@ -85,6 +88,8 @@ struct Process<'d> {
     first_log: [Option<LogNumber>; 2],
     seq: Seq,
     current: Option<LogNumber>,
+    /// Listed, to be the next one.
+    prepared: Option<LogNumber>,
     current_durable: usize,
     unsynced: Vec<LogNumber>,
     /// No manifest edit in this life yet.
@@ -117,6 +122,7 @@ impl<'d> Process<'d> {
             first_log: [None, None],
             seq,
             current: None,
+            prepared: None,
             current_durable: 0,
             unsynced,
             fresh: true,
@@ -203,16 +209,40 @@ impl<'d> Process<'d> {
         self.step()
     }
 
-    fn rotate(&mut self) -> Outcome<()> {
+    /// Prepares a log, often out of the file of a freed one: what that held fails by its salt, so only the
+    /// name that goes away matters. The edit voids the log that is passed over.
+    fn prepare(&mut self, passed_over: Option<LogNumber>) -> Outcome<LogNumber> {
         let highest = self.disk.logs.keys().max().copied().unwrap_or(0);
         let number = highest.max(self.disk.manifest.next.saturating_sub(1)) + 1;
+        let floor = self.disk.manifest.floor;
+        let freed = self.disk.logs.keys().copied().find(|n| *n < floor);
+        if let (Some(old), false) = (freed, self.fresh || self.rng.unit() < 0.3) {
+            self.disk.logs.remove(&old);
+        }
         self.disk.logs.insert(number, Log::default());
         self.step()?;
         let list = move |m: &mut Manifest| {
             m.listed.push(number);
+            m.void.extend(passed_over);
             m.next = number + 1;
         };
         self.edit(list, Some(number))?;
+        Ok(number)
+    }
+
+    fn prepare_ahead(&mut self) -> Outcome<()> {
+        if self.current.is_some() && self.prepared.is_none() {
+            self.prepared = Some(self.prepare(None)?);
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Outcome<()> {
+        let number = match self.prepared.take() {
+            Some(number) if self.rng.unit() < 0.8 => number,
+            // Too small for the group, or none.
+            passed_over => self.prepare(passed_over)?,
+        };
         let (prev, prev_len, prev_durable) = match (self.current, self.counted.last()) {
             (Some(n), _) => (n, self.disk.logs[&n].records.len(), self.current_durable),
             (None, Some(tail)) => (tail.number, tail.len, tail.durable),
@@ -300,6 +330,10 @@ impl<'d> Process<'d> {
         }
         let after_counted = self.counted.last().map_or(0, |t| t.number) + 1;
         let floor = self.first_log[1 - k].or(self.current).unwrap_or(after_counted);
+        if self.bug == Bug::EarlyRecycling {
+            self.disk.logs.retain(|n, _| *n >= floor);
+            self.step()?;
+        }
         let install = move |m: &mut Manifest| {
             m.tables[k].extend(ops);
             m.flushed[k] = boundary;
@@ -330,6 +364,7 @@ impl<'d> Process<'d> {
                 _ if dice < 0.5 => self.write(false)?,
                 _ if dice < 0.65 => self.write(true)?,
                 _ if dice < 0.75 => self.sync()?,
+                _ if dice < 0.80 => self.prepare_ahead()?,
                 _ if dice < 0.92 => {
                     let keyspace = self.rng.below(2) as usize;
                     self.flush(keyspace)?;
@@ -422,5 +457,11 @@ fn a_flush_that_overtakes_the_log_tears_batches_apart() {
 #[test]
 fn dropped_logs_that_are_not_voided_refuse_legal_images() {
     let count = count_violations(2_000, Bug::NoVoid);
+    assert!(count.refused > 0 && count.broken == 0, "{count:?}");
+}
+
+#[test]
+fn a_log_recycled_before_its_floor_is_durable_refuses_legal_images() {
+    let count = count_violations(2_000, Bug::EarlyRecycling);
     assert!(count.refused > 0 && count.broken == 0, "{count:?}");
 }

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod faults;
+mod logs;
 
 use crate::simdb::*;
 use esker::internals::db::handle::Db;

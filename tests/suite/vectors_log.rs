@@ -17,7 +17,8 @@ const SALT: u32 = 0x1234_5678;
 const NUMBER: FileNum = FileNum(7);
 
 fn header() -> FileHeader {
-    FileHeader { number: NUMBER, db_id: std::array::from_fn(|i| i as u8), salt: SALT }
+    let db_id = std::array::from_fn(|i| i as u8);
+    FileHeader { number: NUMBER, db_id, salt: SALT, recycled: false }
 }
 
 fn log_start() -> LogStart {

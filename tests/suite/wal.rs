@@ -6,6 +6,7 @@ mod writing;
 mod deciding;
 mod hostile;
 mod crashing;
+mod recycling;
 
 use esker::internals::batch::WriteBatch;
 use esker::internals::env::api::{Dir, Fs};
@@ -16,9 +17,10 @@ use esker::internals::record::format::record_len;
 use esker::internals::sync::Arc;
 use esker::internals::types::{DbId, FileNum, KeyspaceId, SeqNo};
 use esker::internals::wal::format::CloseMark;
+use esker::internals::wal::prepare::{NewLog, prepare, recycle};
 use esker::internals::wal::recover::{LogFacts, Recovered, decide, replay};
 use esker::internals::wal::sync::{LogSync, LogTail};
-use esker::internals::wal::writer::{LogWriter, NewLog, prepare};
+use esker::internals::wal::writer::LogWriter;
 use std::io::Write;
 
 pub const PATH: &str = "/db";
@@ -91,6 +93,15 @@ impl Rig {
         let number = FileNum(self.next_number);
         self.next_number += 1;
         let log = prepare(&self.fs, &self.dir, number, DB_ID, payload_bytes)?;
+        self.facts.listed.push((number, log.salt));
+        Ok(log)
+    }
+
+    /// As `prepare`, out of the file of the freed log `old`.
+    pub fn recycle(&mut self, old: u64, payload_bytes: u64) -> Result<NewLog> {
+        let number = FileNum(self.next_number);
+        self.next_number += 1;
+        let log = recycle(&self.fs, &self.dir, FileNum(old), number, DB_ID, payload_bytes)?;
         self.facts.listed.push((number, log.salt));
         Ok(log)
     }

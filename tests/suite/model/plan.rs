@@ -85,7 +85,7 @@ pub fn redraw(dice: &mut Dice, options: &mut Options) {
     redraw_levels(&mut Dice::new(!dice.clone().next()), options);
 }
 
-/// Draws how levels are sized and emptied; with dice of its own, so that a seed's other draws stay as they
+/// Draws how levels are sized and emptied, and how large logs are; with dice of its own, so that a seed's other draws stay as they
 /// are whatever is drawn here.
 fn redraw_levels(dice: &mut Dice, options: &mut Options) {
     options.level_dynamic = dice.percent(50);
@@ -96,4 +96,6 @@ fn redraw_levels(dice: &mut Dice, options: &mut Options) {
         VictimChoice::Random,
     ]);
     options.compaction_seed = dice.between(0, 1_000);
+    // Of one page, or as large as an engine makes them: a sequence seldom fills those.
+    options.log_bytes = dice.pick(&[0, 1_000, 1_000, 3_000]);
 }

@@ -14,6 +14,7 @@ use esker::internals::record::format::record_len;
 use esker::internals::sync::Arc;
 use esker::internals::types::{FileNum, SeqNo};
 use esker::internals::wal::format::CloseMark;
+use esker::internals::wal::prepare::can_recycle;
 use esker::internals::wal::recover::{LogFacts, Recovered, decide, replay};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +87,7 @@ struct Counts {
     closed: u64,
     failed: u64,
     frozen: u64,
+    recycled: u64,
 }
 
 /// A database across its lives.
@@ -131,6 +133,7 @@ impl World {
             !known && number.0 >= m.floor
         });
         LogFacts {
+            last_seq: m.last_seq,
             unlisted: unlisted.collect(),
             listed,
             db_id: DB_ID,
@@ -240,13 +243,27 @@ impl Life<'_> {
         self.edit(|_| {});
         self.rig.next_number = self.world.manifest.next_number;
         self.edit(|m| m.next_number += 1);
-        let Ok(log) = self.rig.prepare(600) else { return !self.rig.kernel.frozen() };
+        let bytes = [600, 600, 5_000][self.world.dice.below(3) as usize];
+        let made = match self.spare(bytes) {
+            Some(old) => self.rig.recycle(old.0, bytes),
+            None => self.rig.prepare(bytes),
+        };
+        let Ok(log) = made else { return !self.rig.kernel.frozen() };
+        self.world.counts.recycled += u64::from(log.recycled);
         let listed = (log.number, log.salt);
         self.edit(|m| m.listed.push(listed));
         if self.rig.writer.start(log, self.rig.seq).is_err() {
             self.world.counts.failed += 1;
         }
         true
+    }
+
+    /// A freed log whose file can be used again, whether its bytes are on disk or not.
+    fn spare(&mut self, bytes: u64) -> Option<FileNum> {
+        let here = self.world.logs_in_directory().into_iter();
+        let mut freed = here.filter(|number| number.0 < self.world.manifest.floor);
+        let dir = &self.rig.dir;
+        freed.find(|number| can_recycle(dir, *number, bytes).unwrap_or(false))
     }
 
     fn append(&mut self) -> bool {
@@ -373,11 +390,13 @@ fn every_crash_leaves_a_prefix_with_everything_synced() {
         sum.closed += c.closed;
         sum.failed += c.failed;
         sum.frozen += c.frozen;
+        sum.recycled += c.recycled;
     }
     report(&format!(
-        "wal: {} lives, {} with dropped bytes, {} closed, {} failed writes, {} frozen",
-        sum.lives, sum.dropped, sum.closed, sum.failed, sum.frozen
+        "wal: {} lives, {} with dropped bytes, {} closed, {} failed writes, {} frozen, {} recycled logs",
+        sum.lives, sum.dropped, sum.closed, sum.failed, sum.frozen, sum.recycled
     ));
+    assert!(sum.recycled > 200, "{}", sum.recycled);
     assert!(sum.dropped > 500 && sum.closed > 50 && sum.failed > 200 && sum.frozen > 500);
 }
 

@@ -5,7 +5,7 @@ use esker::internals::batch::WriteBatch;
 use esker::internals::checksum::{crc32, place};
 use esker::internals::env::sim::fault::CallKind;
 use esker::internals::error::ErrorKind;
-use esker::internals::record::format::{RecordKind, append_record};
+use esker::internals::record::format::{RecordKind, append_record, decode_header, record_len};
 use esker::internals::types::{KeyspaceId, SEQ_MAX};
 use esker::internals::wal::recover::replay;
 
@@ -190,4 +190,20 @@ fn random_damage_is_refused_or_leaves_a_prefix() {
         rig.set_bytes(log as u64 + 1, &all[log]);
     }
     assert!(refused > 300 && torn > 300, "{refused} refused, {torn} torn");
+}
+
+/// Makes the records of a log those of another salt.
+pub fn resalt(bytes: &mut [u8], salt: u32) {
+    let old = u32::from_le_bytes(bytes[40..44].try_into().expect("4 bytes"));
+    let mut at = 64;
+    while let Some(header) = decode_header(&bytes[at..], old, at as u64) {
+        let end = at + record_len(header.len as usize) as usize;
+        let initial = place(salt, at as u64);
+        let payload = crc32(initial, &bytes[at + 24..end]);
+        bytes[at + 4..at + 8].copy_from_slice(&payload.to_le_bytes());
+        let crc = crc32(initial, &bytes[at + 4..at + 24]);
+        bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+        at = end;
+    }
+    assert!(at > 64, "no record was found");
 }
