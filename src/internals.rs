@@ -219,6 +219,9 @@ pub mod compaction {
     }
 }
 pub mod db {
+    pub mod rows {
+        pub use crate::db::rows::*;
+    }
     pub mod approximate {
         pub use crate::db::approximate::*;
     }

@@ -98,6 +98,17 @@ impl Db {
         self.0.core.get(params, key)
     }
 
+    /// Reads `n` keys from one view; see `DbCore::multi_get`.
+    pub fn multi_get<'k>(
+        &self,
+        params: &ReadParams,
+        n: usize,
+        key_at: impl Fn(usize) -> Result<&'k [u8]>,
+        give: impl FnMut(usize, Result<Option<PinnedValue>>),
+    ) -> Result<()> {
+        self.0.core.multi_get(params, n, key_at, give)
+    }
+
     pub fn iter(&self, params: &ReadParams) -> Result<DbIter> {
         DbIter::open(&self.0.core, params)
     }

@@ -103,6 +103,13 @@ enum Position {
     Failed,
 }
 
+/// Where a cursor stood.
+pub struct Mark {
+    position: Position,
+    /// Key of the row it stood on.
+    key: Option<Vec<u8>>,
+}
+
 /// A copied row, or only the key that is being skipped.
 #[derive(Default)]
 struct Saved {
@@ -125,6 +132,8 @@ pub struct DbIter {
     left: u64,
     timeout_us: u64,
     deadline: Option<Instant>,
+    /// Many moves are one call, whose deadline is set already.
+    in_call: bool,
     position: Position,
     saved: Saved,
     /// Going forward: entries of `saved.key` are passed over.
@@ -220,6 +229,7 @@ impl DbIter {
             left: 0,
             timeout_us: params.timeout_us,
             deadline: None,
+            in_call: false,
             position: Position::Fresh,
             saved: Saved::default(),
             skip: false,
@@ -398,7 +408,9 @@ impl DbIter {
             self.position = Position::Exhausted;
             return Ok(false);
         }
-        self.deadline = deadline_after(self.timeout_us);
+        if !self.in_call {
+            self.deadline = deadline_after(self.timeout_us);
+        }
         match go(self) {
             Ok(()) => {
                 if self.valid() {
@@ -413,6 +425,58 @@ impl DbIter {
                 Err(error)
             }
         }
+    }
+
+    /// Begins (or ends) a call of many moves, which share one time limit.
+    pub fn share_deadline(&mut self, begins: bool) {
+        self.in_call = begins;
+        self.deadline = if begins { deadline_after(self.timeout_us) } else { None };
+    }
+
+    /// TIMEOUT once the call has taken too long.
+    pub fn check_deadline(&self) -> Result<()> {
+        match self.deadline {
+            Some(at) if Instant::now() > at => {
+                let message = "the time limit of the read passed";
+                Err(Error::new(ErrorKind::Timeout, Area::Engine, message).retryable())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes where the cursor stands, for `go_back`.
+    pub fn mark(&self) -> Mark {
+        Mark { position: self.position, key: self.valid().then(|| self.key().to_vec()) }
+    }
+
+    /// Undoes the last move, which ended on a row: to the row of `key`, or else to where `mark` was taken.
+    pub fn go_back(&mut self, mark: &Mark, key: Option<&[u8]>) -> Result<()> {
+        if self.limit > 0 {
+            self.left += 1;
+        }
+        let gone = match (key.or(mark.key.as_deref()), mark.position, self.position) {
+            (Some(key), _, _) => {
+                self.position = Position::Forward;
+                self.merge.seek(key, seek_tag(self.seq))
+            }
+            (None, Position::PausedForward | Position::PausedBackward, Position::Backward) => {
+                self.position = Position::PausedBackward;
+                self.merge.seek_before(&self.saved.key, 0)
+            }
+            (None, Position::PausedForward | Position::PausedBackward, _) => {
+                self.position = Position::PausedForward;
+                self.skip = false;
+                Ok(())
+            }
+            (None, before, _) => {
+                self.position = before;
+                Ok(())
+            }
+        };
+        gone.inspect_err(|error| {
+            self.position = Position::Failed;
+            self.error = Some(error.clone());
+        })
     }
 
     fn stay(&self) -> Result<bool> {
@@ -439,11 +503,7 @@ impl DbIter {
     /// Counts a step over a hidden entry; TIMEOUT once the call has taken too long.
     fn tick(&self, steps: &mut u32) -> Result<()> {
         *steps += 1;
-        if *steps % CLOCK_EVERY == 0 && self.deadline.is_some_and(|at| Instant::now() > at) {
-            let message = "the time limit of the read passed";
-            return Err(Error::new(ErrorKind::Timeout, Area::Engine, message).retryable());
-        }
-        Ok(())
+        if *steps % CLOCK_EVERY == 0 { self.check_deadline() } else { Ok(()) }
     }
 
     fn save_key(&mut self) {

@@ -91,6 +91,15 @@ fn answer(tag: Tag, value: Owner) -> Result<Answer> {
     }
 }
 
+fn check_key(key: &[u8]) -> Result<()> {
+    if key.len() <= KEY_LEN_MAX {
+        return Ok(());
+    }
+    let message = format!("key of {} bytes, at most {KEY_LEN_MAX}", key.len());
+    let error = Error::new(ErrorKind::Limit, Area::Argument, message);
+    Err(error.with_value(KEY_LEN_MAX as u64))
+}
+
 /// One point lookup: the key, its hash once a table asks for it, and how far back to look.
 struct Lookup<'a> {
     core: &'a DbCore,
@@ -105,11 +114,7 @@ impl DbCore {
     /// The value of a key, or `None` when it is absent.
     pub fn get(&self, params: &ReadParams, key: &[u8]) -> Result<Option<PinnedValue>> {
         self.check_open()?;
-        if key.len() > KEY_LEN_MAX {
-            let message = format!("key of {} bytes, at most {KEY_LEN_MAX}", key.len());
-            let error = Error::new(ErrorKind::Limit, Area::Argument, message);
-            return Err(error.with_value(KEY_LEN_MAX as u64));
-        }
+        check_key(key)?;
         self.stats.gets.add(1);
         let found = self.keyspace.state.with(|state| {
             // After the state, never before it: see read_state.
@@ -120,6 +125,36 @@ impl DbCore {
         })?;
         self.stats.gets_found.add(u64::from(found.is_some()));
         Ok(found)
+    }
+
+    /// Reads `n` keys from one view and within one time limit. `key_at` names them, `give` gets what was
+    /// found for each, in the same order; an error of one key does not end the call.
+    pub fn multi_get<'k>(
+        &self,
+        params: &ReadParams,
+        n: usize,
+        key_at: impl Fn(usize) -> Result<&'k [u8]>,
+        mut give: impl FnMut(usize, Result<Option<PinnedValue>>),
+    ) -> Result<()> {
+        self.check_open()?;
+        let mut hits = 0;
+        self.keyspace.state.with(|state| {
+            // After the state, never before it: see read_state.
+            let seq = params.snapshot.unwrap_or_else(|| self.visible());
+            let deadline = crate::db::background::deadline_after(params.timeout_us);
+            let tag = seek_tag(seq);
+            for at in 0..n {
+                let found = key_at(at).and_then(|key| {
+                    check_key(key)?;
+                    Lookup { core: self, key, hash: 0, tag, params, deadline }.run(state)
+                });
+                hits += u64::from(matches!(found, Ok(Some(_))));
+                give(at, found);
+            }
+        });
+        self.stats.gets.add(n as u64);
+        self.stats.gets_found.add(hits);
+        Ok(())
     }
 }
 

@@ -75,6 +75,15 @@ pub unsafe extern "C" fn esker_batch_reserve(
     })
 }
 
+/// An encoded batch.
+///
+/// # Safety
+/// As for `bytes`.
+unsafe fn batch_bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    unsafe { bytes(data, len, BATCH_LEN_MAX, "the encoded batch") }
+}
+
 /// The number a batch keeps of a database handle that may be NULL.
 fn keyspace_of(keyspace: *const esker_db) -> Result<KeyspaceId> {
     match keyspace.is_null() {
@@ -192,7 +201,7 @@ pub unsafe extern "C" fn esker_batch_from_bytes(
 ) -> esker_status {
     batch_call(batch, |handle| {
         // SAFETY: `bytes` is readable for `len` bytes, as the header asks.
-        let encoded = unsafe { self::bytes(bytes, len, BATCH_LEN_MAX, "the encoded batch")? };
+        let encoded = unsafe { batch_bytes(bytes, len)? };
         handle.batch = WriteBatch::from_bytes(encoded)?;
         handle.foreign = check(encoded, KEYSPACES).is_err();
         handle.cursor = 0;
@@ -275,6 +284,33 @@ pub unsafe extern "C" fn esker_write(
             check(batch.batch.as_bytes(), KEYSPACES)?;
         }
         let last = handle.db.write(batch.batch.as_bytes(), &params)?;
+        if let Some(seq) = seq {
+            seq.set(last);
+        }
+        Ok(ESKER_OK)
+    })
+}
+
+/// Applies a batch in its public encoding (docs/FORMAT.md, "Batch"), built in the caller's language: as
+/// esker_write(), without a batch handle. Every byte is checked before anything is written: CORRUPT with the
+/// offset, FORMAT for an unknown version, LIMIT, INVALID for an unknown keyspace write nothing. `bytes` must
+/// not change during the call. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_write_bytes(
+    db: *mut esker_db,
+    options: *const esker_write_opts,
+    bytes: *const c_void,
+    len: usize,
+    seq: *mut u64,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: the pointers are NULL or as the header asks.
+        let (seq, params) = unsafe { (optional_output(seq), write_params(options)?) };
+        // SAFETY: `bytes` is readable for `len` bytes, as the header asks.
+        let encoded = unsafe { batch_bytes(bytes, len)? };
+        check(encoded, KEYSPACES)?;
+        let last = handle.db.write(encoded, &params)?;
         if let Some(seq) = seq {
             seq.set(last);
         }

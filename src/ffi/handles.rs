@@ -92,15 +92,18 @@ pub struct IterHandle {
     pub iter: DbIter,
     pub db: Db,
     row: Row,
-    keys_only: bool,
+    pub keys_only: bool,
+    /// Chunks go backward.
+    pub reverse: bool,
     /// The last move failed, and its error was recorded.
     failed: bool,
     pub last_error: Option<Error>,
 }
 
 impl IterHandle {
-    pub fn new(iter: DbIter, db: Db, keys_only: bool) -> IterHandle {
-        IterHandle { iter, db, row: Row::new(), keys_only, failed: false, last_error: None }
+    pub fn new(iter: DbIter, db: Db, keys_only: bool, reverse: bool) -> IterHandle {
+        let (row, failed, last_error) = (Row::new(), false, None);
+        IterHandle { iter, db, row, keys_only, reverse, failed, last_error }
     }
 
     pub fn row(&self) -> *const esker_row {

@@ -35,8 +35,8 @@ pub unsafe extern "C" fn esker_iter_new(
                 let call = range_read(handle, options)?;
                 let place = registry::reserve()?;
                 let cursor = handle.db.iter(&call.params)?;
-                let keys_only = call.params.keys_only;
-                Ok(publish(place, IterHandle::new(cursor, handle.db.clone(), keys_only)))
+                let (keys_only, reverse) = (call.params.keys_only, call.reverse);
+                Ok(publish(place, IterHandle::new(cursor, handle.db.clone(), keys_only, reverse)))
             })
         })
     }

@@ -20,5 +20,6 @@ pub mod db;
 pub mod point;
 pub mod batch;
 pub mod iter;
+pub mod chunk;
 pub mod snapshot;
 pub mod admin;

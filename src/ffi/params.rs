@@ -14,6 +14,7 @@ use crate::options::Durability;
 
 const READ_FLAGS: u32 = ESKER_READ_LOWER_EXCLUSIVE as u32
     | ESKER_READ_UPPER_INCLUSIVE as u32
+    | ESKER_READ_REVERSE as u32
     | ESKER_READ_NO_FILL_CACHE as u32
     | ESKER_READ_KEYS_ONLY as u32
     | ESKER_READ_FILTER_ONLY as u32;
@@ -21,6 +22,8 @@ const READ_FLAGS: u32 = ESKER_READ_LOWER_EXCLUSIVE as u32
 /// How to read, and the hold on the snapshot that keeps it alive for the call.
 pub struct ReadCall {
     pub params: ReadParams,
+    /// Chunks and scans go backward.
+    pub reverse: bool,
     _snapshot: Option<Entered<SnapshotHandle>>,
 }
 
@@ -53,7 +56,7 @@ fn read_call(handle: &DbHandle, options: &esker_read_opts) -> Result<ReadCall> {
         timeout_us: options.timeout_us,
         ..ReadParams::default()
     };
-    Ok(ReadCall { params, _snapshot: snapshot })
+    Ok(ReadCall { params, reverse: set(ESKER_READ_REVERSE as u32), _snapshot: snapshot })
 }
 
 /// Read options with bounds, prefix and limit.

@@ -5,14 +5,21 @@
 #![allow(unsafe_code, reason = "exported names, and pointers of C callers")]
 
 use crate::db::read::PinnedValue;
-use crate::error::Result;
-use crate::ffi::arguments::{invalid, key_bytes, optional_output, output, value_bytes};
+use crate::error::{Error, Result};
+use crate::ffi::arguments::{
+    invalid, key_bytes, optional_output, output, output_array, value_bytes,
+};
 use crate::ffi::boundary::{db_call, plain};
 use crate::ffi::handles::{DbHandle, PinHandle, claim};
 use crate::ffi::params::{point_read, write_params};
 use crate::ffi::registry;
-use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK, ESKER_TOO_SMALL};
-use crate::ffi::structs::{esker_db, esker_pin, esker_read_opts, esker_write_opts, zeroed};
+use crate::ffi::status::esker_status::{
+    self, ESKER_NOT_FOUND, ESKER_OK, ESKER_PARTIAL, ESKER_TOO_SMALL,
+};
+use crate::ffi::status::status_of;
+use crate::ffi::structs::{
+    esker_db, esker_get_result, esker_pin, esker_read_opts, esker_slice, esker_write_opts, zeroed,
+};
 use std::ffi::c_void;
 use std::ptr;
 
@@ -182,5 +189,96 @@ pub unsafe extern "C" fn esker_exists(
             vlen.set(value.len());
         }
         Ok(ESKER_OK)
+    })
+}
+
+/// Where the values of esker_multi_get() go.
+struct Values {
+    buf: *mut u8,
+    cap: usize,
+    used: usize,
+    /// A value did not fit.
+    short: bool,
+}
+
+impl Values {
+    /// Copies a value behind the last one, if it still fits.
+    fn take(&mut self, found: Result<Option<PinnedValue>>) -> Result<esker_get_result> {
+        let Some(value) = found? else {
+            return Ok(esker_get_result { status: ESKER_NOT_FOUND as i32, ..zeroed() });
+        };
+        let size = value.len() as u64;
+        if value.len() > self.cap - self.used {
+            self.short = true;
+            return Ok(esker_get_result { status: ESKER_TOO_SMALL as i32, size, ..zeroed() });
+        }
+        let offset = self.used as u64;
+        if !value.is_empty() {
+            // SAFETY: `buf` is not NULL and writable for `cap` bytes, as the header asks; the value fits.
+            unsafe {
+                ptr::copy_nonoverlapping(value.as_ptr(), self.buf.add(self.used), value.len());
+            }
+        }
+        self.used += value.len();
+        Ok(esker_get_result { status: ESKER_OK as i32, reserved: 0, offset, size })
+    }
+}
+
+/// Reads `n` keys from one view into one buffer. The result at a position belongs to the key
+/// at that position and holds its status, offset and size; values lie in buf in the order of keys, unpadded. A value that no longer fits gets TOO_SMALL and
+/// its size; smaller ones after it may still fit. A key that is wrong (INVALID, LIMIT) or whose read fails has
+/// the error as its status. Returns the first error where there is one, else PARTIAL when some are TOO_SMALL
+/// (ask for those again), else OK; the other results are right in any case. n = 0 is OK. Keys may repeat; keys,
+/// buf and results must not overlap. buf may be NULL when cap is 0. TIMEOUT counts for all keys together.
+/// [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_multi_get(
+    db: *mut esker_db,
+    options: *const esker_read_opts,
+    n: usize,
+    keys: *const esker_slice,
+    buf: *mut c_void,
+    cap: usize,
+    results: *mut esker_get_result,
+) -> esker_status {
+    db_call(db, |handle| {
+        // SAFETY: `results` is NULL or writable for `n` elements, as the header asks.
+        let out = unsafe { output_array(results, n, "results")? };
+        if buf.is_null() && cap != 0 {
+            return Err(invalid(format!("buf is NULL and cap is {cap}")));
+        }
+        if keys.is_null() && n != 0 {
+            return Err(invalid(format!("keys is NULL and has {n} elements")));
+        }
+        // SAFETY: `options` is NULL or a struct of the size it names, as the header asks.
+        let mut call = unsafe { point_read(handle, options)? };
+        call.params.filter_only = false;
+        call.params.keys_only = false;
+        let mut values = Values { buf: buf.cast(), cap, used: 0, short: false };
+        let mut first_error: Option<Error> = None;
+        let key_at = |at: usize| {
+            // SAFETY: `keys` has `n` elements, each readable for its size, as the header asks.
+            let key = unsafe { keys.add(at).read_unaligned() };
+            // SAFETY: as above.
+            unsafe { key_bytes(key.data, key.size) }
+        };
+        handle.db.multi_get(&call.params, n, key_at, |at, found| {
+            let result = values.take(found).unwrap_or_else(|error| {
+                let status = status_of(&error) as i32;
+                match &first_error {
+                    None => first_error = Some(error),
+                    // The first one enters the ring when it is returned.
+                    Some(_) => _ = handle.db.record_error(&error),
+                }
+                esker_get_result { status, ..zeroed() }
+            });
+            out.set_at(at, result);
+        })?;
+        match first_error {
+            Some(error) => Err(error),
+            None if values.short => Ok(ESKER_PARTIAL),
+            None => Ok(ESKER_OK),
+        }
     })
 }

@@ -106,8 +106,8 @@ pub struct esker_read_opts {
     pub flags: u32,
     /// Read this view; NULL = the latest at the time of the call.
     pub snapshot: *const esker_snapshot,
-    /// Range of iterators: from lower (inside) ... data == NULL = not given. Bounds, prefix and limit are
-    /// ignored by esker_get(), esker_get_pin() and esker_exists().
+    /// Range of iterators and scans: from lower (inside) ... data == NULL = not given. Bounds, prefix and
+    /// limit are ignored by esker_get(), esker_get_pin(), esker_exists() and esker_multi_get().
     pub lower: esker_slice,
     /// ... to upper (outside) ...
     pub upper: esker_slice,
@@ -165,6 +165,47 @@ pub struct esker_row {
     /// esker_row_flags.
     pub flags: u32,
     pub reserved: u32,
+}
+
+/// Outcome for one key of esker_multi_get().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct esker_get_result {
+    /// OK, NOT_FOUND, TOO_SMALL or an error.
+    pub status: i32,
+    /// 0.
+    pub reserved: u32,
+    /// Where the value starts in the buffer; 0 unless OK.
+    pub offset: u64,
+    /// Size of the value, also with TOO_SMALL.
+    pub size: u64,
+}
+
+/// Many rows in one call. Zero it, set struct_size, layout, max_rows, buf and cap; the last three fields are
+/// written by the call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct esker_chunk {
+    /// sizeof(esker_chunk).
+    pub struct_size: u32,
+    /// An esker_layout.
+    pub layout: u32,
+    /// 0.
+    pub flags: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Most rows; 0 = as many as fit (PACKED only).
+    pub max_rows: u64,
+    /// Where the rows go; may be NULL when cap is 0.
+    pub buf: *mut c_void,
+    /// Bytes of buf.
+    pub cap: usize,
+    /// Out: bytes of buf in use; 0 without rows.
+    pub used: usize,
+    /// Out: rows in buf.
+    pub rows: u64,
+    /// Out, with TOO_SMALL: the cap that the next row needs.
+    pub need: usize,
 }
 
 /// One operation of a batch. Pointers are valid until the batch changes.
@@ -332,6 +373,7 @@ macro_rules! sized {
 }
 
 plain!(
+    esker_get_result,
     u32,
     u64,
     usize,
@@ -346,6 +388,7 @@ sized!(
     esker_error = 256,
     esker_read_opts = 80,
     esker_write_opts = 24,
+    esker_chunk = 64,
     esker_batch_op = 48,
     esker_job = 24,
     esker_option_info = 80,

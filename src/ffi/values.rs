@@ -55,6 +55,9 @@ pub enum esker_read_flags {
     ESKER_READ_LOWER_EXCLUSIVE = 1,
     /// `upper` itself is inside the range.
     ESKER_READ_UPPER_INCLUSIVE = 2,
+    /// esker_iter_chunk() and esker_scan() go from the end of the range to its start. No effect on other
+    /// calls.
+    ESKER_READ_REVERSE = 4,
     /// Blocks read for this call do not enter the cache.
     ESKER_READ_NO_FILL_CACHE = 8,
     /// Iterators only: value pointers are NULL, lengths are still right. No effect on other calls.
@@ -86,6 +89,20 @@ pub enum esker_seek {
     ESKER_SEEK_LT = 3,
     /// Exactly the given key.
     ESKER_SEEK_EQ = 4,
+}
+
+/// Layout of the bytes in esker_chunk.buf. All integers are little-endian.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_layout {
+    /// Rows one after the other, no padding: u32 key length, u32 value length, key, value. With KEYS_ONLY no
+    /// value bytes follow; the value length is still the true one.
+    ESKER_LAYOUT_PACKED = 0,
+    /// An array of 2 * max_rows + 1 u32 offsets into buf, then bytes. Key i is [offset[2i], offset[2i+1]),
+    /// value i is [offset[2i+1], offset[2i+2]); offset[0] is the end of the array, rounded up to a multiple
+    /// of 8. Offsets behind offset[2 * rows] are not written. With KEYS_ONLY values are empty. max_rows is
+    /// required, from 1 to 500,000,000; cap must be below 4 GiB.
+    ESKER_LAYOUT_COLUMNS = 1,
 }
 
 /// Kind of one operation in a batch; also its byte in the batch encoding, where 0 is illegal.

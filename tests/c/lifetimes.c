@@ -60,6 +60,32 @@ CALL(call_get_pin) {
 }
 CALL(call_exists) { (void)w; return esker_exists(handle, NULL, "k", 1, &size); }
 CALL(call_write) { return esker_write(handle, NULL, w->batch, &number); }
+CALL(call_write_bytes) { (void)w; return esker_write_bytes(handle, NULL, "\1\0\0\0\0\0\0", 8, &number); }
+CALL(call_multi_get) {
+  esker_slice key = {"k", 1};
+  esker_get_result result;
+  (void)w;
+  return esker_multi_get(handle, NULL, 1, &key, scratch, sizeof scratch, &result);
+}
+static esker_chunk one_row(void) {
+  esker_chunk chunk;
+  memset(&chunk, 0, sizeof chunk);
+  chunk.struct_size = sizeof chunk;
+  chunk.max_rows = 1;
+  chunk.buf = scratch;
+  chunk.cap = sizeof scratch;
+  return chunk;
+}
+CALL(call_scan) {
+  esker_chunk chunk = one_row();
+  (void)w;
+  return esker_scan(handle, NULL, &chunk, NULL);
+}
+CALL(call_iter_chunk) {
+  esker_chunk chunk = one_row();
+  (void)w;
+  return esker_iter_chunk(handle, &chunk);
+}
 CALL(call_write_batch) { return esker_write(w->db, NULL, handle, &number); }
 CALL(call_sync) { (void)w; return esker_sync(handle, NULL); }
 CALL(call_wait_durable) { (void)w; return esker_wait_durable(handle, 0, 0); }
@@ -242,6 +268,10 @@ static const struct row rows[] = {
     {"esker_get", SNAPSHOT, call_read_snapshot, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_get_pin", DB, call_get_pin, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_exists", DB, call_exists, ESKER_MISUSE, ESKER_MISUSE, 0},
+    {"esker_write_bytes", DB, call_write_bytes, ESKER_MISUSE, ESKER_MISUSE, 0},
+    {"esker_multi_get", DB, call_multi_get, ESKER_MISUSE, ESKER_MISUSE, 0},
+    {"esker_scan", DB, call_scan, ESKER_MISUSE, ESKER_MISUSE, 0},
+    {"esker_iter_chunk", ITER, call_iter_chunk, ESKER_MISUSE, ESKER_CLOSED, 0},
     {"esker_write", DB, call_write, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_write", BATCH, call_write_batch, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_sync", DB, call_sync, ESKER_MISUSE, ESKER_MISUSE, 0},

@@ -21,6 +21,7 @@ mod link;
 mod simdb;
 mod recovery;
 mod api;
+mod rows;
 mod options;
 mod group;
 mod parallel;

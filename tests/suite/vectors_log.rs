@@ -55,6 +55,15 @@ fn batch_vector_is_what_the_batch_writes_and_reads() {
 }
 
 #[test]
+fn a_length_above_127_takes_two_bytes_in_the_batch_vector() {
+    let bytes = vector("batch-long-value");
+    let mut batch = WriteBatch::new();
+    batch.put(KeyspaceId(0), b"k", &[b'x'; 130]).expect("within the limits");
+    assert_eq!(batch.as_bytes(), bytes);
+    assert_eq!(check(&bytes, 1).expect("valid"), 1);
+}
+
+#[test]
 fn file_header_vector_is_what_is_written_and_read() {
     let bytes = vector("log-file-header");
     assert_eq!(header().encode(FileMagic::Log).as_slice(), bytes);
