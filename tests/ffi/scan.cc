@@ -1,15 +1,11 @@
 // C++: see README.md. Exceptions for errors, destructors for handles.
 #include <cstdio>
-#include <cstdlib>
+#include <cstring>
 #include <esker.h>
 #include <stdexcept>
 #include <string>
 
-static void expect(bool truth, const char *what)
-{
-    if (!truth)
-        throw std::runtime_error(what);
-}
+static void expect(bool truth, const char *what) { truth ? void() : throw std::runtime_error(what); }
 
 static void varint(std::string &out, size_t n)
 {
@@ -22,8 +18,7 @@ static void bytes(std::string &out, const std::string &s) { varint(out, s.size()
 
 static std::string name(char kind, int i)
 {
-    char text[16];
-    return snprintf(text, sizeof text, "%c%04d", kind, i), text;
+    return kind + std::to_string(10000 + i).substr(1);
 }
 
 static std::string packed()
@@ -42,11 +37,9 @@ static void scan(const std::string &directory)
     esker_db *db, *second;
     expect(esker_open(directory.c_str(), nullptr, ESKER_OPEN_CREATE, &db, &err) == ESKER_OK, err.message);
 
-    std::string batch = packed(), cut = batch.substr(0, 50);
-    esker_batch *b;
-    expect(esker_batch_new(&b) == ESKER_OK && esker_batch_from_bytes(b, batch.data(), batch.size()) == ESKER_OK, "batch");
-    expect(esker_batch_from_bytes(b, cut.data(), cut.size()) == ESKER_CORRUPT, "a cut batch");
-    expect(esker_write(db, nullptr, b, nullptr) == ESKER_OK && esker_batch_free(b) == ESKER_OK, "write");
+    std::string batch = packed();
+    expect(esker_write_bytes(db, nullptr, batch.data(), 50, nullptr) == ESKER_CORRUPT, "a cut batch");
+    expect(esker_write_bytes(db, nullptr, batch.data(), batch.size(), nullptr) == ESKER_OK, "write");
 
     std::string value(16, '\0');
     size_t size = 0;
@@ -54,20 +47,28 @@ static void scan(const std::string &directory)
     expect(value.substr(0, size) == "v0042", "value");
     expect(esker_get(db, nullptr, "k0007", 5, &value[0], value.size(), &size) == ESKER_NOT_FOUND, "deleted");
 
-    esker_iter *iter;
-    esker_snapshot *snapshot;
-    const esker_row *row;
-    expect(esker_snapshot_new(db, &snapshot) == ESKER_OK, "snapshot");
-    expect(esker_iter_new(db, nullptr, &iter) == ESKER_OK && esker_iter_row(iter, &row) == ESKER_OK, "iterator");
+    char buf[1024];
+    esker_chunk chunk = {};
+    chunk.struct_size = sizeof chunk, chunk.layout = ESKER_LAYOUT_PACKED, chunk.buf = buf, chunk.cap = sizeof buf;
+    esker_slice resume = {};
     std::string last;
-    int rows = 0;
-    for (; esker_iter_next(iter) == ESKER_OK; rows++) {
-        std::string key(static_cast<const char *>(row->key), row->key_len);
-        expect(last < key, "order");
-        last = key;
+    int rows = 0, chunks = 0;
+    for (esker_status status = ESKER_OK; status == ESKER_OK; chunks++) {
+        status = esker_scan(db, nullptr, &chunk, &resume);
+        expect(status == ESKER_OK || status == ESKER_DONE, "scan");
+        for (const char *at = buf; at < buf + chunk.used; rows++) {
+            uint32_t sizes[2];
+            memcpy(sizes, at, 8);
+            std::string key(at + 8, sizes[0]);
+            expect(last < key, "order");
+            last = key, at += 8 + sizes[0] + sizes[1];
+        }
     }
-    expect(rows == 100 && last == "long", "rows");
+    expect(rows == 100 && last == "long" && chunks > 1, "rows");
 
+    esker_iter *iter = nullptr;
+    esker_snapshot *snapshot = nullptr;
+    expect(esker_snapshot_new(db, &snapshot) == ESKER_OK && esker_iter_new(db, nullptr, &iter) == ESKER_OK, "iterator");
     expect(esker_open(directory.c_str(), nullptr, 0, &second, &err) == ESKER_LOCKED, "second open");
     expect(std::string(err.message).find(directory) != std::string::npos, err.message);
     expect(esker_close(db, ESKER_CLOSE_DETACH, &err) == ESKER_OK, "close");

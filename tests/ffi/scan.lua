@@ -33,29 +33,32 @@ operations[#operations + 1] = "\2\0" .. field("k0007")
 keys[#keys + 1] = "long"
 local packed = "\1\0\0\0" .. string.char(#operations) .. "\0\0\0" .. table.concat(operations)
 
-local batch = out("esker_batch *")
-call(esker.ESKER_OK, "batch_new", batch)
-call(esker.ESKER_OK, "batch_from_bytes", batch[0], packed, #packed)
-call(esker.ESKER_CORRUPT, "batch_from_bytes", batch[0], packed, 50)
-call(esker.ESKER_OK, "write", db[0], nil, batch[0], nil)
-call(esker.ESKER_OK, "batch_free", batch[0])
+call(esker.ESKER_CORRUPT, "write_bytes", db[0], nil, packed, 50, nil)
+call(esker.ESKER_OK, "write_bytes", db[0], nil, packed, #packed, nil)
 
 local value, size = ffi.new("char[16]"), out("size_t")
 call(esker.ESKER_OK, "get", db[0], nil, "k0042", 5, value, 16, size)
 assert(ffi.string(value, size[0]) == "v0042")
 call(esker.ESKER_NOT_FOUND, "get", db[0], nil, "k0007", 5, value, 16, size)
 
-local iter, snapshot, row = out("esker_iter *"), out("esker_snapshot *"), out("const esker_row *")
+local buf, resume = ffi.new("char[1024]"), ffi.new("esker_slice")
+local chunk = ffi.new("esker_chunk", { struct_size = ffi.sizeof("esker_chunk"), buf = buf, cap = 1024 })
+local rows, status = 0, esker.ESKER_OK
+while status == esker.ESKER_OK do
+  status = esker.esker_scan(db[0], nil, chunk, resume)
+  local at = 0
+  while at < tonumber(chunk.used) do
+    local sizes = ffi.cast("const uint32_t *", buf + at)
+    rows = rows + 1
+    assert(ffi.string(buf + at + 8, sizes[0]) == keys[rows])
+    at = at + 8 + sizes[0] + sizes[1]
+  end
+end
+assert(status == esker.ESKER_DONE and rows == 100, rows)
+
+local iter, snapshot = out("esker_iter *"), out("esker_snapshot *")
 call(esker.ESKER_OK, "snapshot_new", db[0], snapshot)
 call(esker.ESKER_OK, "iter_new", db[0], nil, iter)
-call(esker.ESKER_OK, "iter_row", iter[0], row)
-local rows = 0
-while esker.esker_iter_next(iter[0]) == esker.ESKER_OK do
-  rows = rows + 1
-  assert(ffi.string(row[0].key, row[0].key_len) == keys[rows])
-end
-assert(rows == 100, rows)
-
 call(esker.ESKER_LOCKED, "open", path, nil, 0, second, err)
 assert(ffi.string(err.message):find(path, 1, true), ffi.string(err.message))
 call(esker.ESKER_OK, "close", db[0], esker.ESKER_CLOSE_DETACH, err)
