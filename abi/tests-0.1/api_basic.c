@@ -545,7 +545,8 @@ static void maintenance(void) {
   char text[4096], small[8];
   size_t need = 0, size = 0;
   int i, calls = 0;
-  static const char *const names[] = {"levels", "tables", "options", "stats", "memtables", "version"};
+  static const char *const names[] = {"levels",    "tables",    "options", "stats",
+                                      "memtables", "stats.json", "version"};
   memset(&stats, 0, sizeof stats);
   stats.struct_size = sizeof stats;
   memset(&job, 0, sizeof job);
@@ -568,7 +569,7 @@ static void maintenance(void) {
   STATUS(ESKER_OK, esker_db_stats(db, &stats));
   CHECK(stats.level[0].tables == 0 && stats.compactions > 0);
   CHECK(has(db, NULL, "key599", "value 599 of many") && has(db, NULL, "key600", NULL));
-  for (i = 0; i < 6; i++) {
+  for (i = 0; i < 7; i++) {
     STATUS(ESKER_TOO_SMALL, esker_property(db, names[i], NULL, 0, &need));
     size = need;
     if (size < sizeof text) STATUS(ESKER_OK, esker_property(db, names[i], text, sizeof text, &need));
@@ -580,6 +581,18 @@ static void maintenance(void) {
   CHECK(need == 5 && strcmp(small, "0.1.") == 0);
   STATUS(ESKER_NOT_FOUND, esker_property(db, "nonsense", text, sizeof text, &need));
   CHECK(need == 0);
+  STATUS(ESKER_TOO_SMALL, esker_metrics_text(db, NULL, 0, &need));
+  {
+    char *metrics = malloc(need + 1);
+    size_t size = need;
+    if (metrics == NULL) abort();
+    STATUS(ESKER_OK, esker_metrics_text(db, metrics, size + 1, &need));
+    CHECK(need == size && strlen(metrics) == size && metrics[size - 1] == '\n');
+    CHECK(strstr(metrics, "# TYPE esker_puts_total counter\nesker_puts_total 600\n") != NULL);
+    STATUS(ESKER_TOO_SMALL, esker_metrics_text(db, metrics, 20, &need));
+    CHECK(strlen(metrics) == 19);
+    free(metrics);
+  }
   close_db(db);
 }
 

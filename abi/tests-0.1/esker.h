@@ -182,6 +182,13 @@ enum esker_open_flags
   ESKER_OPEN_CREATE = 1,
   /** With CREATE: fail with PRESENT when there is one. */
   ESKER_OPEN_EXCLUSIVE = 2,
+  /**
+   * No files: a new, empty database in memory that ends with esker_close(). The path is ignored and may
+   * be NULL; CREATE and EXCLUSIVE make no difference. Everything works as on a disk that is never cut
+   * off: esker_sync() and SYNC writes have nothing to wait for, flush and compaction keep memory in
+   * proportion to the data.
+   */
+  ESKER_OPEN_MEMORY = 8,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -246,6 +253,11 @@ enum esker_read_flags
   ESKER_READ_LOWER_EXCLUSIVE = 1,
   /** `upper` itself is inside the range. */
   ESKER_READ_UPPER_INCLUSIVE = 2,
+  /**
+   * esker_iter_chunk() and esker_scan() go from the end of the range to its start. No effect on other
+   * calls.
+   */
+  ESKER_READ_REVERSE = 4,
   /** Blocks read for this call do not enter the cache. */
   ESKER_READ_NO_FILL_CACHE = 8,
   /** Iterators only: value pointers are NULL, lengths are still right. No effect on other calls. */
@@ -303,6 +315,33 @@ enum esker_seek
 typedef enum esker_seek esker_seek;
 #else
 typedef uint32_t esker_seek;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/** Layout of the bytes in esker_chunk.buf. All integers are little-endian. */
+enum esker_layout
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Rows one after the other, no padding: u32 key length, u32 value length, key, value. With KEYS_ONLY no
+   * value bytes follow; the value length is still the true one.
+   */
+  ESKER_LAYOUT_PACKED = 0,
+  /**
+   * An array of 2 * max_rows + 1 u32 offsets into buf, then bytes. Key i is [offset[2i], offset[2i+1]),
+   * value i is [offset[2i+1], offset[2i+2]); offset[0] is the end of the array, rounded up to a multiple
+   * of 8. Offsets behind offset[2 * rows] are not written. With KEYS_ONLY values are empty. max_rows is
+   * required, from 1 to 500,000,000; cap must be below 4 GiB.
+   */
+  ESKER_LAYOUT_COLUMNS = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum esker_layout esker_layout;
+#else
+typedef uint32_t esker_layout;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -640,8 +679,8 @@ typedef struct esker_read_opts {
   /** Read this view; NULL = the latest at the time of the call. */
   const struct esker_snapshot *snapshot;
   /**
-   * Range of iterators: from lower (inside) ... data == NULL = not given. Bounds, prefix and limit are
-   * ignored by esker_get(), esker_get_pin() and esker_exists().
+   * Range of iterators and scans: from lower (inside) ... data == NULL = not given. Bounds, prefix and
+   * limit are ignored by esker_get(), esker_get_pin(), esker_exists() and esker_multi_get().
    */
   struct esker_slice lower;
   /** ... to upper (outside) ... */
@@ -668,6 +707,18 @@ typedef struct esker_pin {
   /** Of the library. All zero = nothing pinned. */
   uint64_t opaque[4];
 } esker_pin;
+
+/** Outcome for one key of esker_multi_get(). */
+typedef struct esker_get_result {
+  /** OK, NOT_FOUND, TOO_SMALL or an error. */
+  int32_t status;
+  /** 0. */
+  uint32_t reserved;
+  /** Where the value starts in the buffer; 0 unless OK. */
+  uint64_t offset;
+  /** Size of the value, also with TOO_SMALL. */
+  uint64_t size;
+} esker_get_result;
 
 /** One operation of a batch. Pointers are valid until the batch changes. */
 typedef struct esker_batch_op {
@@ -699,6 +750,33 @@ typedef struct esker_row {
   uint32_t flags;
   uint32_t reserved;
 } esker_row;
+
+/**
+ * Many rows in one call. Zero it, set struct_size, layout, max_rows, buf and cap; the last three fields are
+ * written by the call.
+ */
+typedef struct esker_chunk {
+  /** sizeof(esker_chunk). */
+  uint32_t struct_size;
+  /** An esker_layout. */
+  uint32_t layout;
+  /** 0. */
+  uint32_t flags;
+  /** 0. */
+  uint32_t reserved;
+  /** Most rows; 0 = as many as fit (PACKED only). */
+  uint64_t max_rows;
+  /** Where the rows go; may be NULL when cap is 0. */
+  void *buf;
+  /** Bytes of buf. */
+  size_t cap;
+  /** Out: bytes of buf in use; 0 without rows. */
+  size_t used;
+  /** Out: rows in buf. */
+  uint64_t rows;
+  /** Out, with TOO_SMALL: the cap that the next row needs. */
+  size_t need;
+} esker_chunk;
 
 /**
  * Told about long work about ten times a second, in the calling thread. Return 0 to go on, anything else
@@ -823,6 +901,17 @@ ESKER_API const char *esker_status_name(int32_t status);
 ESKER_API const char *esker_status_text(int32_t status);
 
 /**
+ * Checks this build on this machine: golden vectors of checksum, hash, filters, coding and batch encoding,
+ * vector code against its scalar twin, a put-get-iterate round trip in memory. Takes well under a second,
+ * touches no file. `flags` must be 0. PANIC or CORRUPT with a message naming the failed check.
+ * [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_selftest(uint32_t flags,
+                            struct esker_error *err);
+
+/**
  * Makes an option object with every option at its default. Free it with esker_options_free().
  * [any-thread]
  */
@@ -906,7 +995,7 @@ ESKER_API ESKER_MUST_USE esker_status esker_option_find(const char *name, uint32
  * Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads
  * and writes and everything recovered is durable. `options` NULL = defaults; `flags` of esker_open_flags.
  * Bytes dropped from a torn, unpromised log tail are counted in esker_stats; promised bytes are never
- * dropped. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT, INVALID
+ * dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT, INVALID
  * (options contradict each other, or a foreign directory). On failure no file of the database was changed.
  * [any-thread]
  */
@@ -1045,6 +1134,25 @@ esker_status esker_exists(struct esker_db *db,
                           size_t klen,
                           size_t *vlen);
 
+/**
+ * Reads `n` keys from one view into one buffer. The result at a position belongs to the key
+ * at that position and holds its status, offset and size; values lie in buf in the order of keys, unpadded. A value that no longer fits gets TOO_SMALL and
+ * its size; smaller ones after it may still fit. A key that is wrong (INVALID, LIMIT) or whose read fails has
+ * the error as its status. Returns the first error where there is one, else PARTIAL when some are TOO_SMALL
+ * (ask for those again), else OK; the other results are right in any case. n = 0 is OK. Keys may repeat; keys,
+ * buf and results must not overlap. buf may be NULL when cap is 0. TIMEOUT counts for all keys together.
+ * [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_multi_get(struct esker_db *db,
+                             const struct esker_read_opts *options,
+                             size_t n,
+                             const struct esker_slice *keys,
+                             void *buf,
+                             size_t cap,
+                             struct esker_get_result *results);
+
 /** Makes an empty batch. It belongs to no database; free it with esker_batch_free(). [any-thread] */
 ESKER_API ESKER_MUST_USE esker_status esker_batch_new(struct esker_batch **batch);
 
@@ -1143,6 +1251,20 @@ esker_status esker_write(struct esker_db *db,
                          uint64_t *seq);
 
 /**
+ * Applies a batch in its public encoding (docs/FORMAT.md, "Batch"), built in the caller's language: as
+ * esker_write(), without a batch handle. Every byte is checked before anything is written: CORRUPT with the
+ * offset, FORMAT for an unknown version, LIMIT, INVALID for an unknown keyspace write nothing. `bytes` must
+ * not change during the call. [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_write_bytes(struct esker_db *db,
+                               const struct esker_write_opts *options,
+                               const void *bytes,
+                               size_t len,
+                               uint64_t *seq);
+
+/**
  * Makes every logged write that returned before this call survive a power cut. Writes of durability
  * UNLOGGED are not logged; esker_flush() keeps those. [any-thread]
  */
@@ -1226,6 +1348,35 @@ esker_status esker_iter_seek(struct esker_iter *iter,
                              size_t klen);
 
 /**
+ * Copies the following rows (the preceding ones with ESKER_READ_REVERSE) into chunk->buf, beginning after
+ * the row the iterator stands on, and leaves it on the last row copied. OK: more may follow. DONE: the range
+ * is at its end and the iterator past it; rows may be > 0, so use them first. TOO_SMALL: not even one row
+ * fits, chunk->need says what would; nothing moved. On an error the rows before it are in the buffer, and
+ * after TIMEOUT the next call goes on behind them. The iterator's row is refreshed. The chunk and its buffer
+ * must not be used by other threads meanwhile. INVALID for a chunk that is not as esker_chunk says.
+ * [one-thread-at-a-time]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_iter_chunk(struct esker_iter *iter,
+                              struct esker_chunk *chunk);
+
+/**
+ * Scans in one call, without an iterator: as esker_iter_chunk() over the range of `options`, from its start
+ * (its end with ESKER_READ_REVERSE), or after the key *resume. `resume` may be NULL; {NULL, 0} starts.
+ * Afterwards it holds the last key copied, lying in chunk->buf, and is unchanged when there was none; it may be
+ * passed back as it is, since it is read before the buffer is written. `limit` counts the rows of this
+ * call. Calls see one view only with a snapshot. Counts as a live iterator while it runs. INVALID as
+ * esker_iter_new() and esker_iter_chunk(), TIMEOUT. [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_scan(struct esker_db *db,
+                        const struct esker_read_opts *options,
+                        struct esker_chunk *chunk,
+                        struct esker_slice *resume);
+
+/**
  * Freezes the view of this moment for later reads and iterators. Cheap, but keeps old versions on disk:
  * free it. [any-thread]
  */
@@ -1281,9 +1432,10 @@ esker_status esker_db_stats(struct esker_db *db,
                             struct esker_stats *stats);
 
 /**
- * Writes a named text: "levels", "tables", "options", "stats", "memtables", "version". `name` and the text
- * end in NUL; `*need` is the length without it, TOO_SMALL when it was cut. buf may be NULL when cap is 0.
- * NOT_FOUND for an unknown name. [any-thread]
+ * Writes a named text: "levels", "tables", "options", "stats", "stats.json", "memtables", "version".
+ * "stats.json" is one JSON object of numbers under the names of esker_stats, with an array "level"; the
+ * others are for people. `name` and the text end in NUL; `*need` is the length without it, TOO_SMALL when
+ * it was cut. buf may be NULL when cap is 0. NOT_FOUND for an unknown name. [any-thread]
  */
 ESKER_API
 ESKER_MUST_USE
@@ -1292,6 +1444,18 @@ esker_status esker_property(struct esker_db *db,
                             char *buf,
                             size_t cap,
                             size_t *need);
+
+/**
+ * Writes all numbers in the Prometheus text format (version 0.0.4), for a program that serves them; names,
+ * types and meanings are listed in docs/METRICS.md. Text, `*need` and TOO_SMALL as in esker_property().
+ * [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_metrics_text(struct esker_db *db,
+                                char *buf,
+                                size_t cap,
+                                size_t *need);
 
 #ifdef __cplusplus
 }  // extern "C"

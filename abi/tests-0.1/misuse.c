@@ -36,6 +36,9 @@ static void bad_database(esker_db *db) {
   STATUS(ESKER_MISUSE, esker_get_pin(db, NULL, "k", 1, &pin));
   STATUS(ESKER_MISUSE, esker_exists(db, NULL, "k", 1, &size));
   STATUS(ESKER_MISUSE, esker_write(db, NULL, batch, &seq));
+  STATUS(ESKER_MISUSE, esker_write_bytes(db, NULL, "\1\0\0\0\0\0\0", 8, &seq));
+  STATUS(ESKER_MISUSE, esker_scan(db, NULL, NULL, NULL));
+  STATUS(ESKER_MISUSE, esker_multi_get(db, NULL, 0, NULL, NULL, 0, NULL));
   STATUS(ESKER_MISUSE, esker_sync(db, NULL));
   STATUS(ESKER_MISUSE, esker_latest_seq(db, &seq));
   STATUS(ESKER_MISUSE, esker_durable_seq(db, &seq));
@@ -50,6 +53,7 @@ static void bad_database(esker_db *db) {
   STATUS(ESKER_MISUSE, esker_approx_sizes(db, 0, NULL, NULL));
   STATUS(ESKER_MISUSE, esker_db_stats(db, &stats));
   STATUS(ESKER_MISUSE, esker_property(db, "levels", buffer, sizeof buffer, &size));
+  STATUS(ESKER_MISUSE, esker_metrics_text(db, buffer, sizeof buffer, &size));
   if (db != NULL) {
     STATUS(ESKER_MISUSE, esker_batch_put(batch, db, "k", 1, "v", 1));
     STATUS(ESKER_MISUSE, esker_batch_delete(batch, db, "k", 1));
@@ -94,6 +98,7 @@ static void handles(void) {
   STATUS(ESKER_MISUSE, esker_batch_put((esker_batch *)(void *)db, NULL, "k", 1, "v", 1));
   STATUS(ESKER_MISUSE, esker_batch_free((esker_batch *)(void *)db));
   STATUS(ESKER_MISUSE, esker_iter_next((esker_iter *)(void *)batch));
+  STATUS(ESKER_MISUSE, esker_iter_chunk((esker_iter *)(void *)batch, NULL));
   STATUS(ESKER_MISUSE, esker_iter_free((esker_iter *)(void *)batch));
   STATUS(ESKER_MISUSE, esker_snapshot_seq((esker_snapshot *)(void *)db, &number));
   STATUS(ESKER_MISUSE, esker_snapshot_free((esker_snapshot *)(void *)iter));
@@ -106,6 +111,7 @@ static void handles(void) {
 
   STATUS(ESKER_OK, esker_iter_free(iter));
   STATUS(ESKER_MISUSE, esker_iter_free(iter));
+  STATUS(ESKER_MISUSE, esker_iter_chunk(iter, NULL));
   STATUS(ESKER_MISUSE, esker_iter_first(iter));
   STATUS(ESKER_MISUSE, esker_iter_last(iter));
   STATUS(ESKER_MISUSE, esker_iter_next(iter));
@@ -205,6 +211,8 @@ static void null_pointers(void) {
   STATUS(ESKER_INVALID, esker_property(db, NULL, buffer, sizeof buffer, &size));
   STATUS(ESKER_INVALID, esker_property(db, "levels", NULL, 4, &size));
   STATUS(ESKER_INVALID, esker_property(db, "levels", buffer, sizeof buffer, NULL));
+  STATUS(ESKER_INVALID, esker_metrics_text(db, NULL, 4, &size));
+  STATUS(ESKER_INVALID, esker_metrics_text(db, buffer, sizeof buffer, NULL));
   STATUS(ESKER_INVALID, esker_approx_sizes(db, 1, NULL, &number));
   STATUS(ESKER_INVALID, esker_approx_sizes(db, (size_t)-1, NULL, &number));
   STATUS(ESKER_INVALID, esker_db_stats(db, NULL));
@@ -358,8 +366,6 @@ static void numbers(void) {
   STATUS(ESKER_INVALID, esker_compact(db, NULL, NULL, 0, &job, NULL));
   read.flags = 64;
   STATUS(ESKER_INVALID, esker_get(db, &read, "k", 1, buffer, sizeof buffer, &size));
-  read.flags = 4; /* the direction of chunks, which this release has not */
-  STATUS(ESKER_INVALID, esker_iter_new(db, &read, &iter));
   write.durability = 5;
   STATUS(ESKER_INVALID, esker_put(db, &write, "k", 1, "v", 1));
   write.durability = 0;
