@@ -37,6 +37,9 @@ pub mod retire {
 pub mod search {
     pub use crate::search::*;
 }
+pub mod shared {
+    pub use crate::shared::*;
+}
 pub mod sync {
     pub use crate::sync::*;
 }

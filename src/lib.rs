@@ -28,6 +28,7 @@ mod version;
 mod job;
 mod compaction;
 mod flush;
+mod shared;
 mod options;
 mod db;
 mod selftest;

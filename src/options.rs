@@ -13,6 +13,8 @@
 use crate::compress::Codec;
 use crate::error::{Area, Error, Result};
 use crate::filter::kind::FilterKind;
+use crate::shared::{EnvOption, SharedEnv};
+use crate::sync::Arc;
 use crate::types::{LEVELS_MAX, VictimChoice};
 use std::ffi::CStr;
 use std::ops::Range;
@@ -46,6 +48,8 @@ impl Durability {
 /// Settings of one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// What the database shares with others.
+    pub env: EnvOption,
     pub file_mode: u32,
     pub durability: Durability,
     pub group_sync_us: u64,
@@ -79,6 +83,8 @@ pub struct Options {
     pub subcompactions: u64,
     /// Threads for compactions; 0 = as processors allow.
     pub threads: u64,
+    /// Bytes of memtables of all databases of an env; 0 = no limit.
+    pub memtable_budget: u64,
     pub deterministic: bool,
     /// Bytes of a log; 0 = by the write buffer. Not in the table: for tests.
     pub log_bytes: u64,
@@ -91,6 +97,7 @@ const GIB: u64 = 1 << 30;
 impl Default for Options {
     fn default() -> Options {
         Options {
+            env: EnvOption::default(),
             file_mode: 0o600,
             durability: Durability::Buffered,
             group_sync_us: 500,
@@ -117,6 +124,7 @@ impl Default for Options {
             compaction_auto: true,
             subcompactions: 0,
             threads: 0,
+            memtable_budget: 0,
             deterministic: false,
             log_bytes: 0,
         }
@@ -135,8 +143,27 @@ enum Shown {
 
 /// Where an option lives in `Options`.
 enum Field {
-    Number { shown: Shown, get: fn(&Options) -> u64, set: fn(&mut Options, u64) },
-    Text { get: fn(&Options) -> String, set: fn(&mut Options, &str) -> bool },
+    Number {
+        shown: Shown,
+        get: fn(&Options) -> u64,
+        set: fn(&mut Options, u64),
+    },
+    Text {
+        get: fn(&Options) -> String,
+        set: fn(&mut Options, &str) -> bool,
+    },
+    /// Set by a handle, never by a text.
+    Object {
+        get: fn(&Options) -> String,
+    },
+}
+
+/// What kind of value an option has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionKind {
+    Number,
+    Text,
+    Object,
 }
 
 /// One option: all there is to know about it.
@@ -195,6 +222,9 @@ macro_rules! spec {
 /// Every option, in the order of ids.
 #[rustfmt::skip]
 pub static OPTION_TABLE: &[OptionSpec] = &[
+    spec!(2 c"env", c"", c"private", (0, 0),
+        c"Threads, cache, memory budget and logger that databases share.",
+        Field::Object { get: |o| o.env.name().to_owned() }),
     spec!(5 c"file_mode", c"octal", c"0600", (0o600, 0o777),
         c"Mode of new files before the umask; directories get the matching x bits.",
         Field::Number { shown: Shown::Octal, get: |o| u64::from(o.file_mode), set: |o, v| o.file_mode = v as u32 }),
@@ -257,6 +287,9 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
     spec!(60 c"threads", c"threads", c"0", (0, 64),
         c"Compactions and parts of them that run at a time, beside one flush, in threads that all databases of the process share; 0 = one less than processors, 1 to 8.",
         number!(threads, Plain)),
+    spec!(61 c"memtable_budget", c"bytes", c"0", (0, 1u64 << 50),
+        c"Bytes of memtables that all databases of an env hold together before those that write flush early; 0 = no limit.",
+        number!(memtable_budget, Bytes)),
     spec!(62 c"deterministic", c"", c"0", (0, 1),
         c"1 runs all background work inside the calling thread: same operations, same files.",
         switch!(deterministic)),
@@ -335,34 +368,45 @@ impl OptionSpec {
         plain(self.name)
     }
 
-    /// Whether the value is a text rather than a number.
-    pub fn is_text(&self) -> bool {
-        matches!(self.field, Field::Text { .. })
+    pub fn kind(&self) -> OptionKind {
+        match self.field {
+            Field::Number { .. } => OptionKind::Number,
+            Field::Text { .. } => OptionKind::Text,
+            Field::Object { .. } => OptionKind::Object,
+        }
+    }
+
+    /// Whether it is an option of envs (cache_bytes, threads, memtable_budget).
+    pub fn is_of_env(&self) -> bool {
+        matches!(self.id, 40 | 60 | 61)
     }
 
     /// The default as a number, 0 for texts.
     pub fn default_number(&self) -> u64 {
         match &self.field {
             Field::Number { get, .. } => get(&Options::default()),
-            Field::Text { .. } => 0,
+            Field::Text { .. } | Field::Object { .. } => 0,
         }
     }
 
     pub fn show(&self, number: u64) -> String {
         match &self.field {
             Field::Number { shown, .. } => show_number(*shown, number),
-            Field::Text { .. } => number.to_string(),
+            Field::Text { .. } | Field::Object { .. } => number.to_string(),
         }
     }
 
     fn refuse(&self, found: &str) -> Error {
         let name = self.name_text();
-        let allowed = match (self.choices, self.is_text()) {
+        let allowed = match (self.choices, self.kind()) {
             (Some(choices), _) => format!("one of {}", plain(choices).replace('|', ", ")),
-            (None, true) => {
+            (None, OptionKind::Object) => "set by esker_options_set_object()".to_owned(),
+            (None, OptionKind::Text) => {
                 format!("1 to {LEVELS_MAX} numbers from {} to {}", self.min, self.max)
             }
-            (None, false) => format!("from {} to {}", self.show(self.min), self.show(self.max)),
+            (None, OptionKind::Number) => {
+                format!("from {} to {}", self.show(self.min), self.show(self.max))
+            }
         };
         Error::invalid(Area::Option, format!("option \"{name}\" is {found}, must be {allowed}"))
     }
@@ -425,7 +469,7 @@ impl Options {
     pub fn set_u64(&mut self, id: u32, value: u64) -> Result<()> {
         let spec = find_id(id)?;
         let Field::Number { set, .. } = &spec.field else {
-            let message = format!("option \"{}\" is a text, not a number", spec.name_text());
+            let message = format!("option \"{}\" is not a number", spec.name_text());
             return Err(Error::invalid(Area::Option, message));
         };
         if value < spec.min || value > spec.max {
@@ -459,7 +503,19 @@ impl Options {
                 *self = changed;
                 Ok(())
             }
+            Field::Object { .. } => Err(spec.refuse(&quoted())),
         }
+    }
+
+    /// Sets the env; `None` goes back to a private one. `INVALID` for an id of something else.
+    pub fn set_env(&mut self, id: u32, env: Option<Arc<SharedEnv>>) -> Result<()> {
+        let spec = find_id(id)?;
+        if spec.kind() != OptionKind::Object {
+            let message = format!("option \"{}\" is not an object", spec.name_text());
+            return Err(Error::invalid(Area::Option, message));
+        }
+        self.env = EnvOption(env);
+        Ok(())
     }
 
     /// The value of an option as a text that `set_text` takes back.
@@ -467,7 +523,7 @@ impl Options {
         let spec = find_id(id)?;
         Ok(match &spec.field {
             Field::Number { get, .. } => spec.show(get(self)),
-            Field::Text { get, .. } => get(self),
+            Field::Text { get, .. } | Field::Object { get } => get(self),
         })
     }
 

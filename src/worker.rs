@@ -1,4 +1,4 @@
-//! Threads that work behind the scenes for every open database of the process.
+//! Threads that work behind the scenes for every open database of the process, or of one env.
 //!
 //! A database joins as a member and hands in tasks on one of four lanes. One thread serves flushes only, one
 //! work on logs and clean-up; the others serve flushes first, then work on logs, then compactions, so a flush
@@ -64,8 +64,24 @@ struct Pool {
 /// The pool of the process while somebody is a member.
 static SHARED: Mutex<Option<Arc<Pool>>> = Mutex::new(None);
 
+/// Where a pool is found while it has members: that of the process, or of one env.
+#[derive(Clone, Default)]
+pub struct Home(Option<Arc<Mutex<Option<Arc<Pool>>>>>);
+
+impl Home {
+    /// A home of its own. `default` is that of the process.
+    pub fn new() -> Home {
+        Home(Some(Arc::default()))
+    }
+
+    fn place(&self) -> &Mutex<Option<Arc<Pool>>> {
+        self.0.as_deref().unwrap_or(&SHARED)
+    }
+}
+
 /// One database's membership. Before it is dropped it must `leave`.
 pub struct Workers {
+    home: Home,
     pool: Arc<Pool>,
     member: u64,
 }
@@ -212,8 +228,8 @@ impl Pool {
 }
 
 /// Stops the pool if nobody is a member. `pool` may have been replaced by another already.
-fn retire_if_deserted(pool: &Arc<Pool>) {
-    let mut shared = SHARED.lock();
+fn retire_if_deserted(home: &Home, pool: &Arc<Pool>) {
+    let mut shared = home.place().lock();
     let current = shared.as_ref().is_some_and(|current| Arc::ptr_eq(current, pool));
     if current && pool.state.lock().members.is_empty() {
         *shared = None;
@@ -223,14 +239,13 @@ fn retire_if_deserted(pool: &Arc<Pool>) {
 }
 
 impl Workers {
-    /// Becomes a member of the pool of the process, which then has at least so many threads for
-    /// compactions.
-    pub fn join(compaction_threads: usize) -> Result<Workers> {
-        let mut shared = SHARED.lock();
+    /// Becomes a member of the pool at `home`, which then has at least so many threads for compactions.
+    pub fn join(home: &Home, compaction_threads: usize) -> Result<Workers> {
+        let mut shared = home.place().lock();
         let pool = shared.get_or_insert_default().clone();
         if let Err(error) = pool.grow(compaction_threads) {
             drop(shared);
-            retire_if_deserted(&pool);
+            retire_if_deserted(home, &pool);
             return Err(error);
         }
         let mut state = pool.state.lock();
@@ -238,7 +253,7 @@ impl Workers {
         let member = state.last_member;
         state.members.insert(member);
         drop(state);
-        Ok(Workers { pool, member })
+        Ok(Workers { home: home.clone(), pool, member })
     }
 
     /// Lines up a task; after `leave` it is dropped.
@@ -282,7 +297,7 @@ impl Workers {
         }
         drop(state);
         drop(forgotten);
-        retire_if_deserted(&self.pool);
+        retire_if_deserted(&self.home, &self.pool);
     }
 }
 

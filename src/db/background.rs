@@ -21,8 +21,9 @@ use crate::db::pace::Cause;
 use crate::env::process;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::flush;
+use crate::shared::LogLevel;
 use crate::sync::{Arc, Ordering};
-use crate::worker::{Lane, Workers};
+use crate::worker::{Home, Lane, Workers};
 use std::time::{Duration, Instant};
 
 /// Longest pause before a failed job is tried again.
@@ -56,7 +57,8 @@ pub fn start(core: &Arc<DbCore>) -> Result<()> {
     if core.options.deterministic {
         return Ok(());
     }
-    let workers = Workers::join(core.compaction_threads)?;
+    let home = core.options.env.0.as_ref().map_or_else(Home::default, |env| env.workers.clone());
+    let workers = Workers::join(&home, core.compaction_threads)?;
     let weak = Arc::downgrade(core);
     core.hands.get_or_init(|| Hands { workers, core: weak.clone() });
     core.retire.on_load(Box::new(move || {
@@ -233,6 +235,7 @@ impl DbCore {
         let cancelled = self.cancel.load(Ordering::Acquire);
         let mut work = self.work.lock();
         let board = board(&mut work, kind);
+        let mut failed = None;
         board.attempts += 1;
         match outcome {
             Ok(found) => {
@@ -249,10 +252,14 @@ impl DbCore {
                 board.failure = Some(error.clone());
                 self.errors.record(&error);
                 self.retry_later(board, kind);
+                failed = Some(error);
             }
         }
         drop(work);
         self.progress.notify_all();
+        if let Some(error) = failed {
+            self.log(LogLevel::Error, || format!("{error}; to be tried again"));
+        }
     }
 
     /// Has a failed job tried again after a pause.
@@ -298,7 +305,10 @@ impl DbCore {
             .map_err(|e| e.context("flushing a memtable"))?;
         self.stats.flushes.add(1);
         self.stats.flush_bytes.add(outcome.bytes_written);
+        let bytes = outcome.bytes_written;
         self.install(outcome.edit, &frozen)?;
+        self.report_memory();
+        self.log(LogLevel::Info, || format!("flushed a memtable to {bytes} bytes of tables"));
         self.want_compaction();
         Ok(true)
     }

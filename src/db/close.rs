@@ -10,6 +10,7 @@ use crate::db::core::{DbCore, Writer};
 use crate::env::api::Fs;
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
+use crate::shared::LogLevel;
 use crate::sync::Ordering;
 use crate::version::edit::VersionEdit;
 use crate::wal::format::CloseMark;
@@ -40,7 +41,12 @@ impl DbCore {
         };
         self.give_up_spares();
         self.clean_once();
+        *self.share.lock() = None;
         *self.lock.lock() = None;
+        match &result {
+            Ok(()) => self.log(LogLevel::Info, || "closed".to_owned()),
+            Err(error) => self.log(LogLevel::Error, || format!("closed with an error: {error}")),
+        }
         result
     }
 

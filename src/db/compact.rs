@@ -18,6 +18,7 @@ use crate::db::core::DbCore;
 use crate::db::events::{Event, JobKind};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::job::Outcome;
+use crate::shared::LogLevel;
 use crate::sync::{Arc, Ordering};
 use crate::version::levels::Version;
 
@@ -110,7 +111,13 @@ impl DbCore {
             error.context(&format!("compacting ({:?})", plan.reason))
         })?;
         self.count_compaction(plan.output_level, &outcome);
-        self.install(outcome.edit, &[])
+        let (read, written) = (outcome.bytes_read, outcome.bytes_written);
+        self.install(outcome.edit, &[])?;
+        self.log(LogLevel::Info, || {
+            let (from, to) = (plan.level, plan.output_level);
+            format!("compacted level {from} into {to}: {read} bytes read, {written} written")
+        });
+        Ok(())
     }
 
     fn run_plan(&self, claimed: &Claimed<'_>, event: Event) -> Result<Outcome> {

@@ -28,6 +28,7 @@ use crate::error::{Area, Error, ErrorKind, Result};
 use crate::job::JobContext;
 use crate::options::Options;
 use crate::retire::RetireList;
+use crate::shared::{LogLevel, Share};
 use crate::sync::{
     Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock, Ordering, Weak,
 };
@@ -112,6 +113,10 @@ pub struct DbCore {
     pub dir: Arc<Dir>,
     pub db_id: DbId,
     pub options: Options,
+    /// Of the env's budget for memtables, if there is one; gone once the database is closed.
+    pub share: Mutex<Option<Share>>,
+    /// Whether there is a budget, asked before the lock of the share is taken.
+    pub budgeted: bool,
     pub limits: Limits,
     pub lock: Mutex<Option<DirLock>>,
     pub queue: CommitQueue,
@@ -181,8 +186,34 @@ impl DbCore {
         durable.min(self.visible())
     }
 
+    /// Hands a line to the logger of the env, if it is wanted.
+    pub fn log(&self, level: LogLevel, text: impl FnOnce() -> String) {
+        if let Some(env) = &self.options.env.0 {
+            env.logger.log(level, || format!("{}: {}", self.dir.path(), text()));
+        }
+    }
+
+    /// Tells the env's budget what the memtables hold now.
+    pub fn report_memory(&self) {
+        if !self.budgeted {
+            return;
+        }
+        let bytes = self.keyspace.state.with(|state| {
+            std::iter::once(&state.active).chain(&state.frozen).map(|m| m.bytes()).sum()
+        });
+        if let Some(share) = &*self.share.lock() {
+            share.report(bytes);
+        }
+    }
+
+    /// Whether the env's budget asks for the active memtable, which has so many bytes, to be flushed.
+    pub fn budget_spent(&self, active: u64) -> bool {
+        self.budgeted && self.share.lock().as_ref().is_some_and(|share| share.is_spent(active))
+    }
+
     /// Stops writes: what the caller gets is the error itself, later writers get POISONED.
     pub fn poison(&self, error: &Error) {
+        self.log(LogLevel::Error, || format!("writes are stopped: {error}"));
         self.errors.stop(error);
         self.errors.record(error);
         self.notify_progress();

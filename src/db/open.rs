@@ -30,6 +30,7 @@ use crate::key::{BYTEWISE_NAME, make_tag};
 use crate::memtable::table::MemTable;
 use crate::options::Options;
 use crate::retire::RetireList;
+use crate::shared::{LogLevel, Share};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock};
 use crate::table::cache::BlockCache;
 use crate::table::handle::TableCache;
@@ -186,7 +187,18 @@ fn open_in(fs: &Fs, dir: Arc<Dir>, options: &Options, flags: OpenFlags) -> Resul
         core.want_flush();
     }
     core.want_compaction();
+    core.report_memory();
+    log_opening(&core);
     Ok(core)
+}
+
+fn log_opening(core: &DbCore) {
+    let (records, dropped) =
+        (core.stats.recovered_records.get(), core.stats.recovered_dropped_bytes.get());
+    core.log(LogLevel::Info, || format!("opened, {records} records of the log replayed"));
+    if dropped > 0 {
+        core.log(LogLevel::Warn, || format!("{dropped} bytes that were not synced are lost"));
+    }
 }
 
 fn create_in(
@@ -341,7 +353,7 @@ fn assemble(
     retire: Arc<RetireList>,
 ) -> DbCore {
     let Opened { set, writer, active, frozen, visible, recovered, orphans } = opened;
-    let blocks = BlockCache::new(options.cache_bytes);
+    let (blocks, share, threads) = of_env(options);
     let open_max = options.open_tables_max as usize;
     let tables = TableCache::new(dir.clone(), blocks.clone(), open_max);
     let numbers = set.numbers();
@@ -349,9 +361,7 @@ fn assemble(
     let db_id = set.state().db_id;
     // Every log of this process gets a number above all that exist, so this is a floor for nothing yet.
     let current_log = numbers.peek();
-    let stats = Stats::default();
-    stats.recovered_records.add(recovered.records);
-    stats.recovered_dropped_bytes.add(recovered.dropped_bytes);
+    let stats = recovery_stats(&recovered);
     let log_sync = writer.log.sync_handle();
     DbCore {
         fs: fs.clone(),
@@ -359,6 +369,8 @@ fn assemble(
         limits: limits(options),
         job: job_context(fs, &dir, options, &tables, &numbers, &retire),
         options: options.clone(),
+        budgeted: share.is_some(),
+        share: Mutex::new(share),
         lock: Mutex::new(Some(lock)),
         queue: CommitQueue::new(options.group_sync_us),
         writer: Mutex::new(writer),
@@ -388,7 +400,7 @@ fn assemble(
         progress: Condvar::new(),
         hands: OnceLock::new(),
         keeper: Mutex::default(),
-        compaction_threads: worker::compaction_threads(options.threads),
+        compaction_threads: worker::compaction_threads(threads),
         flushing: Mutex::new(()),
         claims: Mutex::default(),
         claim_released: Condvar::new(),
@@ -399,6 +411,21 @@ fn assemble(
         iterators: AtomicUsize::new(0),
         orphans: Mutex::new(orphans),
         dir,
+    }
+}
+
+fn recovery_stats(recovered: &Recovered) -> Stats {
+    let stats = Stats::default();
+    stats.recovered_records.add(recovered.records);
+    stats.recovered_dropped_bytes.add(recovered.dropped_bytes);
+    stats
+}
+
+/// The block cache, the share of the memory budget and the wish for threads: of the env where there is one.
+fn of_env(options: &Options) -> (Arc<BlockCache>, Option<Share>, u64) {
+    match &options.env.0 {
+        Some(env) => (env.blocks.clone(), env.share(), env.threads),
+        None => (BlockCache::new(options.cache_bytes), None, options.threads),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::db::core::DbCore;
 use crate::db::pace::Cause;
 use crate::db::read_state::ReadState;
 use crate::error::Result;
+use crate::shared::LogLevel;
 use crate::version::levels::Version;
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,7 @@ impl Drop for Waiting<'_> {
         if self.cause.is_some() {
             stats.stall_us.add(took);
             stats.stalls_ended.add(1);
+            self.core.log(LogLevel::Warn, || format!("writers go on after {took} microseconds"));
         } else {
             stats.slowdown_us.add(took);
             stats.slowdowns_ended.add(1);
@@ -92,6 +94,7 @@ impl DbCore {
             Cause::Level0Bytes => self.stats.stalls_level0_bytes.add(1),
             Cause::Level0Flushes => self.stats.stalls_level0_flushes.add(1),
         }
+        self.log(LogLevel::Warn, || format!("writers are stopped: {cause:?}"));
         self.queue.set_stalled(true);
         Waiting { core: self, since: Instant::now(), cause: Some(cause) }
     }

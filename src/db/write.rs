@@ -17,6 +17,7 @@ use crate::key::{EntryKind, make_tag};
 use crate::memtable::table::MemTable;
 use crate::options::Durability;
 use crate::record::format::record_len;
+use crate::shared::LogLevel;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::{SEQ_MAX, SeqNo};
 use std::cell::Cell;
@@ -157,6 +158,7 @@ impl DbCore {
             }
         }
         self.visible_seq.store(last_seq, Ordering::Release);
+        self.report_memory();
         if !logged.is_empty() {
             self.wind_sync_interval();
         }
@@ -217,6 +219,7 @@ impl DbCore {
             let pins_logs = state.frozen.is_empty() && self.log_sync.live_bytes() > log_max;
             !active.is_empty()
                 && (active.bytes() + bytes > options.write_buffer
+                    || self.budget_spent(active.bytes())
                     || (entries > 0 && active.len() + count > entries)
                     || pins_logs)
         })
@@ -229,6 +232,7 @@ impl DbCore {
         let fresh = MemTable::new(self.keyspace.id, Some(self.retire.clone()));
         self.keyspace.state.switch_memtable(fresh);
         self.reprice();
+        self.log(LogLevel::Debug, || "a memtable is full".to_owned());
         self.want_flush();
     }
 

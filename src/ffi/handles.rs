@@ -10,9 +10,10 @@ use crate::db::iter::DbIter;
 use crate::db::read::PinnedValue;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::ffi::registry::{self, AnyThread, Claimed, Entered, Kind, Object, OneThread};
-use crate::ffi::structs::{esker_db, esker_row, esker_snapshot, zeroed};
+use crate::ffi::structs::{esker_db, esker_env, esker_row, esker_snapshot, zeroed};
 use crate::ffi::values::esker_row_flags;
 use crate::options::Options;
+use crate::shared::SharedEnv;
 use crate::sync::{Arc, AtomicU64, Ordering};
 use std::ptr::NonNull;
 
@@ -22,6 +23,9 @@ pub struct DbHandle {
     /// Live pins.
     pub pins: Arc<AtomicU64>,
 }
+
+/// Behind an `esker_env`.
+pub struct EnvHandle(pub Arc<SharedEnv>);
 
 /// Behind an `esker_options`.
 pub struct OptionsHandle(pub Options);
@@ -161,6 +165,7 @@ macro_rules! object {
 
 object!(DbHandle, Db, AnyThread);
 object!(SnapshotHandle, Snapshot, AnyThread);
+object!(EnvHandle, Env, AnyThread);
 object!(OptionsHandle, Options, OneThread);
 object!(IterHandle, Iter, OneThread);
 object!(BatchHandle, Batch, OneThread);
@@ -178,6 +183,10 @@ pub fn enter_db(db: *const esker_db) -> Result<Entered<DbHandle>> {
 
 pub fn enter_snapshot(snapshot: *const esker_snapshot) -> Result<Entered<SnapshotHandle>> {
     registry::enter(snapshot as usize).ok_or_else(|| misuse("the snapshot handle"))
+}
+
+pub fn enter_env(env: *const esker_env) -> Result<Entered<EnvHandle>> {
+    registry::enter(env as usize).ok_or_else(|| misuse("the env handle"))
 }
 
 /// Takes sole use of a handle of any type; `what` names it in the message.

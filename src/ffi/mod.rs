@@ -16,6 +16,7 @@ pub mod boundary;
 pub mod params;
 pub mod library;
 pub mod options;
+pub mod env;
 pub mod db;
 pub mod point;
 pub mod batch;

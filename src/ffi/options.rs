@@ -6,13 +6,13 @@ use crate::ffi::arguments::{
     bytes, c_text, hand_out, invalid, no_handle, output, output_struct, write_text,
 };
 use crate::ffi::boundary::{Answer, detailed, plain, prepare};
-use crate::ffi::handles::{OptionsHandle, claim, publish};
+use crate::ffi::handles::{OptionsHandle, claim, enter_env, publish};
 use crate::ffi::registry::{self, Claimed};
 use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK};
 use crate::ffi::structs::{esker_error, esker_option_info, esker_options, zeroed};
-use crate::ffi::values::esker_option_type;
-use crate::options::{OPTION_TABLE, Options, find_name};
-use std::ffi::{CStr, c_char};
+use crate::ffi::values::{esker_option, esker_option_flags, esker_option_type};
+use crate::options::{OPTION_TABLE, OptionKind, Options, find_name};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
 /// Longest text of one option or of many.
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn esker_options_new(options: *mut *mut esker_options) -> 
     }
 }
 
-/// Makes an independent copy. [one-thread-at-a-time on the source]
+/// Makes an independent copy, the env inside counted. [one-thread-at-a-time on the source]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_options_clone(
@@ -116,8 +116,34 @@ pub unsafe extern "C" fn esker_options_set_text(
     }
 }
 
+/// Sets an option of type OBJECT: an `esker_env *` for ESKER_OPT_ENV (counted, so it may be freed). NULL goes
+/// back to the default. INVALID for an option of another type; MISUSE for a handle of another type. The
+/// option keeps its value on an error. [one-thread-at-a-time]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_options_set_object(
+    options: *mut esker_options,
+    id: u32,
+    object: *const c_void,
+    err: *mut esker_error,
+) -> esker_status {
+    // SAFETY: `err` is NULL or a struct of the size it names, as the header asks.
+    unsafe {
+        detailed(err, || {
+            let mut handle = claim_options(options)?;
+            let env = match object.is_null() || id != esker_option::ESKER_OPT_ENV as u32 {
+                true => None,
+                false => Some(enter_env(object.cast())?.0.clone()),
+            };
+            handle.0.set_env(id, env)?;
+            Ok(ESKER_OK)
+        })
+    }
+}
+
 /// Writes the value of an option as text, NUL-terminated and cut to `cap`; `*need` is its length without
-/// the NUL. TOO_SMALL when it was cut. buf may be NULL when cap is 0. [one-thread-at-a-time]
+/// the NUL. TOO_SMALL when it was cut. buf may be NULL when cap is 0. Objects give their kind.
+/// [one-thread-at-a-time]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_options_get_text(
@@ -178,13 +204,16 @@ pub unsafe extern "C" fn esker_option_at(
         let spec = OPTION_TABLE
             .get(index)
             .ok_or_else(|| invalid(format!("there are {} options", OPTION_TABLE.len())))?;
-        let kind = match spec.is_text() {
-            true => esker_option_type::ESKER_OPTION_TEXT,
-            false => esker_option_type::ESKER_OPTION_U64,
+        let kind = match spec.kind() {
+            OptionKind::Number => esker_option_type::ESKER_OPTION_U64,
+            OptionKind::Text => esker_option_type::ESKER_OPTION_TEXT,
+            OptionKind::Object => esker_option_type::ESKER_OPTION_OBJECT,
         };
+        let of_env = esker_option_flags::ESKER_OPTION_ENV as u32;
         out.set(esker_option_info {
             id: spec.id,
             r#type: kind as u32,
+            flags: if spec.is_of_env() { of_env } else { 0 },
             name: spec.name.as_ptr(),
             unit: spec.unit.as_ptr(),
             choices: spec.choices.map_or(ptr::null(), CStr::as_ptr),

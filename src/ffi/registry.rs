@@ -33,6 +33,7 @@ pub enum Kind {
     Batch = 4,
     Snapshot = 5,
     Pin = 6,
+    Env = 7,
 }
 
 /// A type that handles can stand for.

@@ -31,7 +31,12 @@ pub struct esker_db {
     _private: [u8; 0],
 }
 
-/// Settings for esker_open(). [one-thread-at-a-time]
+/// Threads, cache, memory budget and logger that databases can share. [any-thread]
+pub struct esker_env {
+    _private: [u8; 0],
+}
+
+/// Settings for esker_open() and esker_env_new(). [one-thread-at-a-time]
 pub struct esker_options {
     _private: [u8; 0],
 }
@@ -230,6 +235,10 @@ pub type esker_progress_fn = Option<
     unsafe extern "C" fn(ctx: *mut c_void, phase: *const c_char, done: u64, total: u64) -> i32,
 >;
 
+/// Given each line of the log, from any thread, without a line end; not NUL-terminated. Must not call esker.
+pub type esker_log_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, level: i32, line: *const c_char, len: usize)>;
+
 /// Progress and cancellation of long work.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -254,7 +263,7 @@ pub struct esker_option_info {
     pub id: u32,
     /// An esker_option_type.
     pub r#type: u32,
-    /// 0.
+    /// esker_option_flags.
     pub flags: u32,
     pub name: *const c_char,
     /// "bytes", "entries", "" ...

@@ -124,6 +124,34 @@ pub enum esker_option_type {
     ESKER_OPTION_U64 = 0,
     /// Text, one of `choices` where that is set.
     ESKER_OPTION_TEXT = 1,
+    /// A handle or struct given by esker_options_set_object().
+    ESKER_OPTION_OBJECT = 2,
+}
+
+/// Flags of an option.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_option_flags {
+    /// Fixed when the database is created; reopening with another value is an error.
+    ESKER_OPTION_PERSISTENT = 1,
+    /// Belongs to esker_env_new(); ignored by esker_open() when an env is given.
+    ESKER_OPTION_ENV = 2,
+}
+
+/// Levels of the logger.
+#[repr(i32)]
+#[derive(Clone, Copy)]
+pub enum esker_log_level {
+    /// Nothing.
+    ESKER_LOG_OFF = 0,
+    /// Work failed, writes are stopped.
+    ESKER_LOG_ERROR = 1,
+    /// Writers wait; unsynced bytes of a log are lost.
+    ESKER_LOG_WARN = 2,
+    /// Databases are opened and closed, jobs have ended.
+    ESKER_LOG_INFO = 3,
+    /// Everything.
+    ESKER_LOG_DEBUG = 4,
 }
 
 /// Which part of the database an error is about.
@@ -181,6 +209,8 @@ pub enum esker_compact_flags {
 #[repr(u32)]
 #[derive(Clone, Copy)]
 pub enum esker_option {
+    /// object `env` [private]: an esker_env.
+    ESKER_OPT_ENV = 2,
     /// u64 `file_mode` [0600]: mode of new files before the umask, 0600 to 0777, octal in texts;
     /// directories get the matching x bits.
     ESKER_OPT_FILE_MODE = 5,
@@ -242,6 +272,9 @@ pub enum esker_option {
     /// u64 `threads` [0]: compactions and parts of them that run at a time, beside one flush, in threads
     /// that all databases of the process share; 0 = one less than processors, 1 to 8.
     ESKER_OPT_THREADS = 60,
+    /// u64 `memtable_budget` [0 = none]: bytes of memtables that all databases of an env hold together; above
+    /// it, databases that write flush early, so that it is passed by half at the most. Env.
+    ESKER_OPT_MEMTABLE_BUDGET = 61,
     /// u64 `deterministic` [0]: 1 runs all background work inside the calling thread; the same
     /// operations then give the same files.
     ESKER_OPT_DETERMINISTIC = 62,
