@@ -15,7 +15,7 @@ use crate::sync::Ordering;
 use crate::version::edit::VersionEdit;
 use crate::wal::format::CloseMark;
 
-/// A clean close flushes when the next open would have to replay more than this.
+/// A clean close flushes when the next open would have to replay, or to read through, more than this.
 const REPLAY_BYTES_MAX: u64 = 256 << 10;
 
 impl DbCore {
@@ -71,19 +71,28 @@ impl DbCore {
         self.install(VersionEdit { close, logs_voided, ..VersionEdit::default() }, &[])
     }
 
-    /// Flushes when replay would be long or memory holds writes that no log has.
+    /// Flushes when replay would be long or memory holds writes that no log has. A long log is left behind
+    /// first: the flush then frees it, and the next open has only the new one to read.
     fn flush_for_close(&self, writer: &mut Writer) -> Result<()> {
         let state = self.keyspace.state.load();
         let memtables = || std::iter::once(&state.active).chain(&state.frozen);
         let bytes: u64 = memtables().map(|m| m.bytes()).sum();
         let unlogged = memtables().any(|m| m.has_unlogged());
+        let long_log = self.log_sync.live_bytes() > REPLAY_BYTES_MAX;
         // A process that has changed nothing leaves the directory as it found it.
-        if !unlogged && (bytes <= REPLAY_BYTES_MAX || !self.manifest.lock().changed()) {
+        let short = bytes <= REPLAY_BYTES_MAX && !long_log;
+        if !unlogged && (short || !self.manifest.lock().changed()) {
             return Ok(());
         }
         self.cancel.store(false, Ordering::Release);
         if !state.active.is_empty() {
             self.freeze(writer);
+        }
+        if long_log && bytes > 0 && writer.log.current().is_some() {
+            // Recorded; the log that is there may be closed just as well.
+            if let Err(error) = self.rotate_log(writer, 0) {
+                self.log(LogLevel::Warn, || format!("{error}; the next open will take longer"));
+            }
         }
         loop {
             match self.flush_oldest() {
