@@ -470,6 +470,12 @@ static void options(void) {
     CHECK(id == info.id);
     STATUS(ESKER_OK, esker_options_get_text(options, id, text, sizeof text, &need));
     CHECK(strcmp(text, info.default_text) == 0 && need == strlen(text));
+    if (info.type == ESKER_OPTION_OBJECT) {
+      STATUS_ERR(ESKER_OK, esker_options_set_object(options, id, NULL, &error));
+      STATUS(ESKER_INVALID, esker_options_set_text(options, id, text, need, &error));
+      STATUS(ESKER_INVALID, esker_options_set_u64(options, id, 1, &error));
+      continue;
+    }
     STATUS_ERR(ESKER_OK, esker_options_set_text(options, id, text, need, &error));
     if (info.type == ESKER_OPTION_U64) {
       CHECK(info.min <= info.default_u64 && info.default_u64 <= info.max && info.choices == NULL);

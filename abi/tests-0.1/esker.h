@@ -377,12 +377,58 @@ enum esker_option_type
   ESKER_OPTION_U64 = 0,
   /** Text, one of `choices` where that is set. */
   ESKER_OPTION_TEXT = 1,
+  /** A handle or struct given by esker_options_set_object(). */
+  ESKER_OPTION_OBJECT = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
 typedef enum esker_option_type esker_option_type;
 #else
 typedef uint32_t esker_option_type;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/** Flags of an option. */
+enum esker_option_flags
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /** Fixed when the database is created; reopening with another value is an error. */
+  ESKER_OPTION_PERSISTENT = 1,
+  /** Belongs to esker_env_new(); ignored by esker_open() when an env is given. */
+  ESKER_OPTION_ENV = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum esker_option_flags esker_option_flags;
+#else
+typedef uint32_t esker_option_flags;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/** Levels of the logger. */
+enum esker_log_level
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /** Nothing. */
+  ESKER_LOG_OFF = 0,
+  /** Work failed, writes are stopped. */
+  ESKER_LOG_ERROR = 1,
+  /** Writers wait; unsynced bytes of a log are lost. */
+  ESKER_LOG_WARN = 2,
+  /** Databases are opened and closed, jobs have ended. */
+  ESKER_LOG_INFO = 3,
+  /** Everything. */
+  ESKER_LOG_DEBUG = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum esker_log_level esker_log_level;
+#else
+typedef int32_t esker_log_level;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -483,6 +529,8 @@ enum esker_option
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
+  /** object `env` [private]: an esker_env. */
+  ESKER_OPT_ENV = 2,
   /**
    * u64 `file_mode` [0600]: mode of new files before the umask, 0600 to 0777, octal in texts;
    * directories get the matching x bits.
@@ -561,6 +609,11 @@ enum esker_option
    */
   ESKER_OPT_THREADS = 60,
   /**
+   * u64 `memtable_budget` [0 = none]: bytes of memtables that all databases of an env hold together; above
+   * it, databases that write flush early, so that it is passed by half at the most. Env.
+   */
+  ESKER_OPT_MEMTABLE_BUDGET = 61,
+  /**
    * u64 `deterministic` [0]: 1 runs all background work inside the calling thread; the same
    * operations then give the same files.
    */
@@ -580,10 +633,13 @@ typedef struct esker_batch esker_batch;
 /** A database. Made by esker_open(), given up by esker_close(). [any-thread] */
 typedef struct esker_db esker_db;
 
+/** Threads, cache, memory budget and logger that databases can share. [any-thread] */
+typedef struct esker_env esker_env;
+
 /** A cursor over one frozen view. [one-thread-at-a-time] */
 typedef struct esker_iter esker_iter;
 
-/** Settings for esker_open(). [one-thread-at-a-time] */
+/** Settings for esker_open() and esker_env_new(). [one-thread-at-a-time] */
 typedef struct esker_options esker_options;
 
 /** A frozen view to read from. [any-thread] */
@@ -623,7 +679,7 @@ typedef struct esker_option_info {
   uint32_t id;
   /** An esker_option_type. */
   uint32_t type;
-  /** 0. */
+  /** esker_option_flags. */
   uint32_t flags;
   const char *name;
   /** "bytes", "entries", "" ... */
@@ -638,6 +694,11 @@ typedef struct esker_option_info {
   uint64_t min;
   uint64_t max;
 } esker_option_info;
+
+/**
+ * Given each line of the log, from any thread, without a line end; not NUL-terminated. Must not call esker.
+ */
+typedef void (*esker_log_fn)(void *ctx, int32_t level, const char *line, size_t len);
 
 /**
  * How to write. NULL or all-zero (but struct_size): the database's durability, waiting for background
@@ -917,7 +978,7 @@ esker_status esker_selftest(uint32_t flags,
  */
 ESKER_API ESKER_MUST_USE esker_status esker_options_new(struct esker_options **options);
 
-/** Makes an independent copy. [one-thread-at-a-time on the source] */
+/** Makes an independent copy, the env inside counted. [one-thread-at-a-time on the source] */
 ESKER_API
 ESKER_MUST_USE
 esker_status esker_options_clone(const struct esker_options *options,
@@ -953,8 +1014,21 @@ esker_status esker_options_set_text(struct esker_options *options,
                                     struct esker_error *err);
 
 /**
+ * Sets an option of type OBJECT: an `esker_env *` for ESKER_OPT_ENV (counted, so it may be freed). NULL goes
+ * back to the default. INVALID for an option of another type; MISUSE for a handle of another type. The
+ * option keeps its value on an error. [one-thread-at-a-time]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_options_set_object(struct esker_options *options,
+                                      uint32_t id,
+                                      const void *object,
+                                      struct esker_error *err);
+
+/**
  * Writes the value of an option as text, NUL-terminated and cut to `cap`; `*need` is its length without
- * the NUL. TOO_SMALL when it was cut. buf may be NULL when cap is 0. [one-thread-at-a-time]
+ * the NUL. TOO_SMALL when it was cut. buf may be NULL when cap is 0. Objects give their kind.
+ * [one-thread-at-a-time]
  */
 ESKER_API
 ESKER_MUST_USE
@@ -990,6 +1064,37 @@ esker_status esker_option_at(size_t index,
 
 /** Finds an option's id by its name, NUL-terminated. NOT_FOUND when there is none. [any-thread] */
 ESKER_API ESKER_MUST_USE esker_status esker_option_find(const char *name, uint32_t *id);
+
+/**
+ * Makes an env: worker threads, block cache, memory budget and logger, to be shared by databases through
+ * ESKER_OPT_ENV. Takes the env options of `options` (NULL = defaults); its other options have no effect. A
+ * database opened without one has a cache of its own and the threads that the process shares. Threads start
+ * with the first database. Free it with esker_env_free(). [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_env_new(const struct esker_options *options,
+                           struct esker_env **env,
+                           struct esker_error *err);
+
+/**
+ * Gives up the caller's hold on an env; it lives on, logger included, until its last database is closed and
+ * the last options that name it are freed. NULL is allowed and OK. [any-thread]
+ */
+ESKER_API
+esker_status esker_env_free(struct esker_env *env);
+
+/**
+ * Sends the log lines of this env's databases up to `level` (esker_log_level) to `log`; NULL or level OFF
+ * stops them. When the call returns the old callback is no longer running and will not be called again.
+ * INVALID for an unknown level, MISUSE from the callback itself. [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_env_set_logger(struct esker_env *env,
+                                  esker_log_fn log,
+                                  void *ctx,
+                                  int32_t level);
 
 /**
  * Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads

@@ -17,12 +17,13 @@ struct world {
   esker_iter *iter;
   esker_snapshot *snapshot;
   esker_options *options;
+  esker_env *env;
   esker_pin pin;
   /* What the pin holds on to, also once it was given back. */
   void *pinned;
 };
 
-enum kind { NO_HANDLE, DB, BATCH, ITER, SNAPSHOT, OPTIONS, PIN, DB_ITER_OR_BATCH };
+enum kind { NO_HANDLE, DB, BATCH, ITER, SNAPSHOT, OPTIONS, ENV, PIN, DB_ITER_OR_BATCH };
 
 typedef esker_status call_fn(void *handle, struct world *w);
 
@@ -209,6 +210,18 @@ CALL(call_options_clone) {
 CALL(call_options_free) { (void)w; return esker_options_free(handle); }
 CALL(call_options_set_u64) { (void)w; return esker_options_set_u64(handle, ESKER_OPT_LEVELS, 5, NULL); }
 CALL(call_options_set_text) { (void)w; return esker_options_set_text(handle, ESKER_OPT_FILTER, "none", 4, NULL); }
+CALL(call_options_set_object) { return esker_options_set_object(handle, ESKER_OPT_ENV, w->env, NULL); }
+CALL(call_options_set_env) { return esker_options_set_object(w->options, ESKER_OPT_ENV, handle, NULL); }
+CALL(call_env_new) {
+  esker_env *env = NULL;
+  esker_status rc = esker_env_new(handle, &env, NULL);
+  (void)w;
+  if (rc == ESKER_OK) STATUS(ESKER_OK, esker_env_free(env));
+  else CHECK(env == NULL);
+  return rc;
+}
+CALL(call_env_free) { (void)w; return esker_env_free(handle); }
+CALL(call_env_set_logger) { (void)w; return esker_env_set_logger(handle, NULL, NULL, ESKER_LOG_OFF); }
 CALL(call_options_get_text) {
   (void)w;
   return esker_options_get_text(handle, ESKER_OPT_LEVELS, scratch, sizeof scratch, &size);
@@ -317,6 +330,11 @@ static const struct row rows[] = {
     {"esker_options_free", OPTIONS, call_options_free, ESKER_OK, ESKER_OK, 0},
     {"esker_options_set_u64", OPTIONS, call_options_set_u64, ESKER_MISUSE, ESKER_OK, 0},
     {"esker_options_set_text", OPTIONS, call_options_set_text, ESKER_MISUSE, ESKER_OK, 0},
+    {"esker_options_set_object", OPTIONS, call_options_set_object, ESKER_MISUSE, ESKER_OK, 0},
+    {"esker_options_set_object", ENV, call_options_set_env, ESKER_OK, ESKER_OK, 0},
+    {"esker_env_new", OPTIONS, call_env_new, ESKER_OK, ESKER_OK, 0},
+    {"esker_env_free", ENV, call_env_free, ESKER_OK, ESKER_OK, 0},
+    {"esker_env_set_logger", ENV, call_env_set_logger, ESKER_MISUSE, ESKER_OK, 0},
     {"esker_options_get_text", OPTIONS, call_options_get_text, ESKER_MISUSE, ESKER_OK, 0},
     {"esker_options_parse", OPTIONS, call_options_parse, ESKER_MISUSE, ESKER_OK, 0},
     {"esker_option_at", NO_HANDLE, call_option_at, ESKER_OK, ESKER_OK, 0},
@@ -361,6 +379,7 @@ static void make(struct world *w, const char *name) {
   STATUS(ESKER_OK, esker_iter_new(w->db, NULL, &w->iter));
   STATUS(ESKER_OK, esker_snapshot_new(w->db, &w->snapshot));
   STATUS(ESKER_OK, esker_options_new(&w->options));
+  STATUS(ESKER_OK, esker_env_new(NULL, &w->env, NULL));
   STATUS(ESKER_OK, esker_get_pin(w->db, NULL, "k", 1, &w->pin));
   w->pinned = (void *)(uintptr_t)w->pin.opaque[0];
 }
@@ -372,6 +391,7 @@ static void *handle_of(const struct world *w, enum kind kind) {
     case ITER: return w->iter;
     case SNAPSHOT: return w->snapshot;
     case OPTIONS: return w->options;
+    case ENV: return w->env;
     case PIN: return w->pinned;
     default: return NULL;
   }
@@ -382,6 +402,7 @@ static void unmake(struct world *w) {
   const esker_status frees[] = {esker_iter_free(w->iter),           esker_snapshot_free(w->snapshot),
                                 esker_batch_free(w->batch),         esker_batch_free(w->other_batch),
                                 esker_options_free(w->options),     esker_unpin(&w->pin),
+                                esker_env_free(w->env),
                                 esker_close(w->db, ESKER_CLOSE_DETACH, NULL)};
   size_t i;
   for (i = 0; i < sizeof frees / sizeof *frees; i++) CHECK(frees[i] == ESKER_OK || frees[i] == ESKER_MISUSE);
@@ -413,7 +434,7 @@ static void freed_handles(void) {
 }
 
 static void foreign_handles(void) {
-  static const enum kind kinds[] = {DB, BATCH, ITER, SNAPSHOT, OPTIONS, PIN};
+  static const enum kind kinds[] = {DB, BATCH, ITER, SNAPSHOT, OPTIONS, ENV, PIN};
   struct world w;
   char here[64];
   int i;
