@@ -170,22 +170,30 @@ static void option_ids(void) {
     const char *name;
     uint32_t id;
   } frozen[] = {
-      {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
+      {"env", 2},            {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
       {"write_buffer", 20},  {"write_buffer_entries", 21},
       {"immutable_max", 22}, {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
       {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},
       {"l0_trigger", 50},    {"l0_stop", 51},      {"level_bytes", 52},  {"level_ratio", 53},
       {"levels", 54},        {"level_dynamic", 55}, {"compaction_pick", 56}, {"compaction_seed", 57},
-      {"compaction_auto", 58}, {"subcompactions", 59}, {"threads", 60}, {"deterministic", 62},
+      {"compaction_auto", 58}, {"subcompactions", 59}, {"threads", 60}, {"memtable_budget", 61},
+      {"deterministic", 62},
   };
   size_t i;
+  VALUE(ESKER_OPT_ENV, 2);
   VALUE(ESKER_OPT_FILE_MODE, 5);
   VALUE(ESKER_OPT_DURABILITY, 10);
   VALUE(ESKER_OPT_WRITE_BUFFER, 20);
   VALUE(ESKER_OPT_FILTER_BITS, 35);
   VALUE(ESKER_OPT_SUBCOMPACTIONS, 59);
   VALUE(ESKER_OPT_THREADS, 60);
+  VALUE(ESKER_OPT_MEMTABLE_BUDGET, 61);
   VALUE(ESKER_OPT_DETERMINISTIC, 62);
+  VALUE(ESKER_OPTION_OBJECT, 2);
+  VALUE(ESKER_OPTION_PERSISTENT, 1);
+  VALUE(ESKER_OPTION_ENV, 2);
+  VALUE(ESKER_LOG_OFF, 0);
+  VALUE(ESKER_LOG_DEBUG, 4);
   CHECK(esker_option_count() == sizeof frozen / sizeof frozen[0]);
   for (i = 0; i < sizeof frozen / sizeof frozen[0]; i++) {
     uint32_t id = 0;
