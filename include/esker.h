@@ -1014,8 +1014,8 @@ esker_status esker_options_set_text(struct esker_options *options,
                                     struct esker_error *err);
 
 /**
- * Sets an option of type OBJECT: an `esker_env *` for ESKER_OPT_ENV (counted, so it may be freed). NULL goes
- * back to the default. INVALID for an option of another type; MISUSE for a handle of another type. The
+ * Sets an option of type OBJECT to `object`: an `esker_env *` for ESKER_OPT_ENV (counted, so it may be
+ * freed). NULL goes back to the default. INVALID for an option of another type; MISUSE for a handle of another type. The
  * option keeps its value on an error. [one-thread-at-a-time]
  */
 ESKER_API
@@ -1085,8 +1085,8 @@ ESKER_API
 esker_status esker_env_free(struct esker_env *env);
 
 /**
- * Sends the log lines of this env's databases up to `level` (esker_log_level) to `log`; NULL or level OFF
- * stops them. When the call returns the old callback is no longer running and will not be called again.
+ * Sends the log lines of this env's databases up to `level` (esker_log_level) to `log`, with `ctx`; NULL or
+ * level OFF stops them. When the call returns the old callback is no longer running and will not be called again.
  * INVALID for an unknown level, MISUSE from the callback itself. [any-thread]
  */
 ESKER_API

@@ -69,8 +69,8 @@ impl Callback {
     }
 }
 
-/// Sends the log lines of this env's databases up to `level` (esker_log_level) to `log`; NULL or level OFF
-/// stops them. When the call returns the old callback is no longer running and will not be called again.
+/// Sends the log lines of this env's databases up to `level` (esker_log_level) to `log`, with `ctx`; NULL or
+/// level OFF stops them. When the call returns the old callback is no longer running and will not be called again.
 /// INVALID for an unknown level, MISUSE from the callback itself. [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]

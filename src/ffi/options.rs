@@ -116,8 +116,8 @@ pub unsafe extern "C" fn esker_options_set_text(
     }
 }
 
-/// Sets an option of type OBJECT: an `esker_env *` for ESKER_OPT_ENV (counted, so it may be freed). NULL goes
-/// back to the default. INVALID for an option of another type; MISUSE for a handle of another type. The
+/// Sets an option of type OBJECT to `object`: an `esker_env *` for ESKER_OPT_ENV (counted, so it may be
+/// freed). NULL goes back to the default. INVALID for an option of another type; MISUSE for a handle of another type. The
 /// option keeps its value on an error. [one-thread-at-a-time]
 #[unsafe(no_mangle)]
 #[must_use]
