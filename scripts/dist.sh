@@ -17,7 +17,15 @@ git diff --quiet HEAD -- || echo "dist.sh: what is not committed stays out" >&2
 commit_time=$(git log -1 --format=%ct)
 git archive --prefix="$name/" HEAD | tar -x -C "$work"
 
-(cd "$work/$name" && mkdir .cargo && cargo vendor --quiet --locked --versioned-dirs vendor >.cargo/config.toml)
+# Written here, since cargo prints no setting with --quiet.
+(cd "$work/$name" && cargo vendor --quiet --locked --versioned-dirs vendor >/dev/null && mkdir .cargo)
+cat >"$work/$name/.cargo/config.toml" <<'CONFIG'
+[source.crates-io]
+replace-with = "vendored-sources"
+
+[source.vendored-sources]
+directory = "vendor"
+CONFIG
 # Modes as git knows them, whatever the umask and the registry's archives say.
 chmod -R u=rwX,go=rX "$work/$name"
 tar -c -C "$work" --sort=name --mtime="@$commit_time" --owner=0 --group=0 --numeric-owner --format=gnu "$name" |
