@@ -49,7 +49,7 @@ only_vendored() { [ -z "$(find "$CARGO_HOME" -name "*.crate" -o -name "*.rs")" ]
 pass_or_fail "it unpacks to sources and vendored crates" unpacked
 pass_or_fail "${apart[*]}: no registry" no_registry
 pass_or_fail "${apart[*]}: make" inside make
-pass_or_fail "${apart[*]}: C and C++ tests" inside scripts/test-c.sh build
+pass_or_fail "${apart[*]}: C and C++ tests" inside make test-c
 pass_or_fail "${apart[*]}: part of the Rust suite" inside cargo test --locked --features internals --test suite -- \
   vectors options:: layering:: header::the
 pass_or_fail "${apart[*]}: make man doc" inside make man doc
