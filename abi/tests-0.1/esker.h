@@ -610,7 +610,7 @@ enum esker_option
   ESKER_OPT_THREADS = 60,
   /**
    * u64 `memtable_budget` [0 = none]: bytes of memtables that all databases of an env hold together; above
-   * it, databases that write flush early, so that it is passed by half at the most. Env.
+   * it, databases that write flush early. What still waits for its flush comes on top. Env.
    */
   ESKER_OPT_MEMTABLE_BUDGET = 61,
   /**

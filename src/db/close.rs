@@ -68,11 +68,14 @@ impl DbCore {
         let close = Some(CloseMark { log, length, last_seq });
         // The log that was closed must be the newest one that counts.
         let logs_voided = self.forgo_next_log();
-        self.install(VersionEdit { close, logs_voided, ..VersionEdit::default() }, &[])
+        // What was flushed before the last rotation may have kept an older log.
+        let log_floor = Some(self.floor_without(&[]));
+        let edit = VersionEdit { close, logs_voided, log_floor, ..VersionEdit::default() };
+        self.install(edit, &[])
     }
 
     /// Flushes when replay would be long or memory holds writes that no log has. A long log is left behind
-    /// first: the flush then frees it, and the next open has only the new one to read.
+    /// first: once all of it is in tables it is free, and the next open has only the new one to read.
     fn flush_for_close(&self, writer: &mut Writer) -> Result<()> {
         let state = self.keyspace.state.load();
         let memtables = || std::iter::once(&state.active).chain(&state.frozen);
@@ -88,7 +91,7 @@ impl DbCore {
         if !state.active.is_empty() {
             self.freeze(writer);
         }
-        if long_log && bytes > 0 && writer.log.current().is_some() {
+        if long_log && writer.log.current().is_some() {
             // Recorded; the log that is there may be closed just as well.
             if let Err(error) = self.rotate_log(writer, 0) {
                 self.log(LogLevel::Warn, || format!("{error}; the next open will take longer"));

@@ -48,7 +48,7 @@ impl DbCore {
     }
 
     /// The oldest log that is still needed once `flushed` are in tables (W12).
-    fn floor_without(&self, flushed: &[Arc<MemTable>]) -> FileNum {
+    pub fn floor_without(&self, flushed: &[Arc<MemTable>]) -> FileNum {
         // Read before the memtables: a log that takes its first record after this is newer than it.
         let current = FileNum(self.current_log.load(Ordering::Acquire));
         let state = self.keyspace.state.load();

@@ -273,7 +273,7 @@ pub enum esker_option {
     /// that all databases of the process share; 0 = one less than processors, 1 to 8.
     ESKER_OPT_THREADS = 60,
     /// u64 `memtable_budget` [0 = none]: bytes of memtables that all databases of an env hold together; above
-    /// it, databases that write flush early, so that it is passed by half at the most. Env.
+    /// it, databases that write flush early. What still waits for its flush comes on top. Env.
     ESKER_OPT_MEMTABLE_BUDGET = 61,
     /// u64 `deterministic` [0]: 1 runs all background work inside the calling thread; the same
     /// operations then give the same files.
