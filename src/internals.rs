@@ -29,6 +29,7 @@ pub mod key {
     pub use crate::key::*;
 }
 pub mod options {
+    pub use crate::options::table::*;
     pub use crate::options::*;
 }
 pub mod retire {

@@ -3,7 +3,7 @@
 use crate::compaction::picker;
 use crate::db::core::DbCore;
 use crate::db::stats::{LevelSnapshot, StatsSnapshot};
-use crate::options::OPTION_TABLE;
+use crate::options::table::OPTION_TABLE;
 use crate::sync::Ordering;
 use std::fmt::Write as _;
 

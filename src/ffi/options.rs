@@ -11,7 +11,8 @@ use crate::ffi::registry::{self, Claimed};
 use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK};
 use crate::ffi::structs::{esker_error, esker_option_info, esker_options, zeroed};
 use crate::ffi::values::{esker_option, esker_option_flags, esker_option_type};
-use crate::options::{OPTION_TABLE, OptionKind, Options, find_name};
+use crate::options::Options;
+use crate::options::table::{OPTION_TABLE, OptionKind, find_name};
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
