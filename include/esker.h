@@ -532,6 +532,12 @@ enum esker_option
   /** object `env` [private]: an esker_env. */
   ESKER_OPT_ENV = 2,
   /**
+   * text `comparator` [bytewise]: bytewise, reverse, u64_be, u64_le, i64_le; the last three order keys of
+   * exactly eight bytes as numbers and refuse others. Stored with the database: opening it in another
+   * order is COMPARATOR.
+   */
+  ESKER_OPT_COMPARATOR = 3,
+  /**
    * u64 `file_mode` [0600]: mode of new files before the umask, 0600 to 0777, octal in texts;
    * directories get the matching x bits.
    */

@@ -15,6 +15,7 @@ pub enum ErrorKind {
     Invalid,
     Misuse,
     Limit,
+    Unsupported,
     AbiMismatch,
     Io,
     NoSpace,

@@ -30,7 +30,8 @@ pub fn flush_memtables(
         return Err(Error::invalid(Area::Engine, "a flush takes memtables of one keyspace"));
     }
     let newest_first = mems.iter().rev().map(MemTable::iter).collect();
-    let mut survivors = CompactionIter::new(MergingIter::new(newest_first), snapshots, None);
+    let merged = MergingIter::new(newest_first, ctx.order().clone());
+    let mut survivors = CompactionIter::new(merged, ctx.order().clone(), snapshots, None);
     let mut outputs = Outputs::new(ctx, keyspace, 0);
     while survivors.next_survivor()? {
         check_cancel(cancel)?;

@@ -28,6 +28,9 @@ pub mod job {
 pub mod key {
     pub use crate::key::*;
 }
+pub mod order {
+    pub use crate::order::*;
+}
 pub mod options {
     pub use crate::options::table::*;
     pub use crate::options::*;

@@ -17,6 +17,7 @@ use crate::env::api::{Dir, Fs};
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::Tag;
+use crate::order::Order;
 use crate::retire::RetireList;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::table::builder::TableBuilder;
@@ -41,6 +42,11 @@ pub struct JobContext {
 }
 
 impl JobContext {
+    /// The order of the keys.
+    pub fn order(&self) -> &Order {
+        self.tables.order()
+    }
+
     fn options(&self, level: u8) -> &TableOptions {
         let last = self.table_options.last();
         let options = self.table_options.get(usize::from(level)).or(last);
@@ -115,7 +121,7 @@ impl<'c> Outputs<'c> {
     pub fn add(&mut self, key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
         if let Some(builder) = &self.open {
             let full = self.cut || builder.size_estimate() >= self.ctx.table_size;
-            if full && builder.last_key() != key {
+            if full && !self.ctx.order().same(builder.last_key(), key) {
                 self.close()?;
             }
         }
@@ -153,7 +159,7 @@ impl<'c> Outputs<'c> {
         if meta.entries != entries {
             let message =
                 format!("table {} holds {} of {entries} entries", meta.file, meta.entries);
-            return Err(mismatch(message).with_file(meta.file.0));
+            return Err(mismatch(self.ctx, message).with_file(meta.file.0));
         }
         // The same way every reader goes: whatever would stop one stops the job instead.
         let handle = TableHandle::new(meta, Some(self.ctx.retire.clone()));
@@ -165,14 +171,14 @@ impl<'c> Outputs<'c> {
     /// Completes the last table, makes all names durable and checks the job's `counts` against
     /// `entries`, which is what the inputs say they hold. The outcome's edit adds the tables.
     pub fn finish(self, what: &str, entries: u64, counts: Counts) -> Result<Outcome> {
-        check_read(what, entries, counts.entries_in)?;
+        check_read(self.ctx, what, entries, counts.entries_in)?;
         self.finish_part(what, counts)
     }
 
     /// The same for one of several parts: what all of them read together the caller checks.
     pub fn finish_part(mut self, what: &str, counts: Counts) -> Result<Outcome> {
         self.close()?;
-        check_written(what, counts, &self.finished)?;
+        check_written(self.ctx, what, counts, &self.finished)?;
         if !self.created.is_empty() {
             self.ctx.dir.sync()?;
         }
@@ -212,19 +218,25 @@ pub fn discard(ctx: &JobContext, outcome: &Outcome) {
     outcome.edit.tables_added.iter().for_each(|(_, _, meta)| remove(ctx, meta.file));
 }
 
-fn mismatch(message: String) -> Error {
-    Error::new(ErrorKind::Corrupt, Area::Engine, message)
+/// `CORRUPT`; where a caller's order may have led a job astray, `COMPARATOR`.
+fn mismatch(ctx: &JobContext, message: String) -> Error {
+    ctx.order().blame(Error::new(ErrorKind::Corrupt, Area::Engine, message))
 }
 
 /// What was read must be what the inputs say they hold.
-pub fn check_read(what: &str, entries: u64, entries_in: u64) -> Result<()> {
+pub fn check_read(ctx: &JobContext, what: &str, entries: u64, entries_in: u64) -> Result<()> {
     if entries_in != entries {
-        return Err(mismatch(format!("{what} read {entries_in} of {entries} entries")));
+        return Err(mismatch(ctx, format!("{what} read {entries_in} of {entries} entries")));
     }
     Ok(())
 }
 
-fn check_written(what: &str, counts: Counts, outputs: &[TableMeta]) -> Result<()> {
+fn check_written(
+    ctx: &JobContext,
+    what: &str,
+    counts: Counts,
+    outputs: &[TableMeta],
+) -> Result<()> {
     let Counts { entries_in, entries_out, entries_dropped } = counts;
     let written = outputs.iter().fold(0, |sum: u64, meta| sum.saturating_add(meta.entries));
     if written != entries_out || entries_in != entries_out.saturating_add(entries_dropped) {
@@ -232,7 +244,7 @@ fn check_written(what: &str, counts: Counts, outputs: &[TableMeta]) -> Result<()
             "{what} read {entries_in} entries, kept {entries_out}, dropped {entries_dropped}, \
              wrote {written}"
         );
-        return Err(mismatch(message));
+        return Err(mismatch(ctx, message));
     }
     Ok(())
 }

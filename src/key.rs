@@ -1,14 +1,13 @@
-//! Internal keys: a user key and a tag, and their order.
+//! Internal keys: a user key and a tag.
 //!
-//! A tag is `seq << 8 | kind`. Entries are ordered by user key ascending, then by tag descending, so the
-//! newest version of a key comes first. Key and tag travel side by side and are never concatenated.
+//! A tag is `seq << 8 | kind`. Entries are ordered by user key ascending (see `order`), then by tag descending,
+//! so the newest version of a key comes first. Key and tag travel side by side and are never concatenated.
 //!
 //! Invariants
 //! 1. Kind numbers are on disk for ever and are the same in batches, memtables and tables.
 //! 2. Kind 0 is illegal, so zero-filled bytes never parse as an entry.
 
 use crate::types::SeqNo;
-use std::cmp::Ordering;
 
 /// `seq << 8 | kind`.
 pub type Tag = u64;
@@ -52,15 +51,7 @@ pub fn tag_kind(tag: Tag) -> Option<EntryKind> {
     EntryKind::from_byte(tag as u8)
 }
 
-/// Order of two internal keys: user key ascending, then tag descending.
-pub fn compare_internal(a_key: &[u8], a_tag: Tag, b_key: &[u8], b_tag: Tag) -> Ordering {
-    a_key.cmp(b_key).then_with(|| b_tag.cmp(&a_tag))
-}
-
-/// Name of the key order, stored in the manifest.
-pub const BYTEWISE_NAME: &str = "esker.bytewise";
-
-/// Shortest string `s` with `a < s <= b`; `a < b` is required. The separator of two blocks.
+/// Shortest string `s` with `a < s <= b` by bytes; `a < b` is required. The separator of two blocks.
 pub fn shortest_separator<'b>(a: &[u8], b: &'b [u8]) -> &'b [u8] {
     let shared = a.iter().zip(b).take_while(|(x, y)| x == y).count();
     // b is longer than the shared part, or a < b would not hold.
@@ -83,12 +74,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn newest_version_of_a_key_comes_first() {
-        let new = make_tag(9, EntryKind::Put);
-        let old = make_tag(8, EntryKind::Delete);
-        assert_eq!(compare_internal(b"k", new, b"k", old), Ordering::Less);
-        assert_eq!(compare_internal(b"k", old, b"ka", new), Ordering::Less);
-        assert!(seek_tag(9) >= new && seek_tag(8) < new);
+    fn a_sought_tag_finds_what_is_visible() {
+        let (new, old) = (make_tag(9, EntryKind::Put), make_tag(8, EntryKind::Delete));
+        assert!(new > old && seek_tag(9) >= new && seek_tag(8) < new && seek_tag(8) >= old);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod hash;
 mod checksum;
 mod coding;
 mod key;
+mod order;
 mod search;
 mod compress;
 mod env;

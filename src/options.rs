@@ -11,6 +11,7 @@ pub mod table;
 
 use crate::compress::Codec;
 use crate::filter::kind::FilterKind;
+use crate::order::Order;
 use crate::shared::EnvOption;
 use crate::types::VictimChoice;
 
@@ -45,6 +46,10 @@ impl Durability {
 pub struct Options {
     /// What the database shares with others.
     pub env: EnvOption,
+    /// Built-in order of the keys.
+    pub comparator: Order,
+    /// Instead of it, an order of the caller.
+    pub comparator_custom: Option<Order>,
     pub file_mode: u32,
     pub durability: Durability,
     pub group_sync_us: u64,
@@ -93,6 +98,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             env: EnvOption::default(),
+            comparator: Order::Bytewise,
+            comparator_custom: None,
             file_mode: 0o600,
             durability: Durability::Buffered,
             group_sync_us: 500,
@@ -123,5 +130,12 @@ impl Default for Options {
             deterministic: false,
             log_bytes: 0,
         }
+    }
+}
+
+impl Options {
+    /// The order of the keys.
+    pub fn order(&self) -> Order {
+        self.comparator_custom.as_ref().unwrap_or(&self.comparator).clone()
     }
 }

@@ -18,6 +18,7 @@ use crate::coding::{put_u32, put_u64, put_varint, varint_len};
 use crate::compress::{Codec, Packer};
 use crate::error::{Area, Error, Result};
 use crate::key::{EntryKind, Tag, tag_kind, tag_seq};
+use crate::order::Order;
 use crate::types::SEQ_MAX;
 
 struct Pending {
@@ -34,6 +35,9 @@ pub struct BlockBuilder {
     entries: Vec<Pending>,
     first_key_len: usize,
     last_key_len: usize,
+    /// What all keys begin with; only looked at where the first and the last do not tell.
+    shared_len: usize,
+    order: Order,
     key_len_min: usize,
     key_len_max: usize,
     seq_min: u64,
@@ -95,9 +99,9 @@ impl Shape {
 }
 
 impl BlockBuilder {
-    /// Blocks are compressed by `codec` where that saves enough.
-    pub fn new(codec: Codec) -> BlockBuilder {
-        BlockBuilder { only_puts: true, codec, ..BlockBuilder::default() }
+    /// Blocks are compressed by `codec` where that saves enough; keys come in `order`.
+    pub fn new(codec: Codec, order: Order) -> BlockBuilder {
+        BlockBuilder { only_puts: true, codec, order, ..BlockBuilder::default() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -131,8 +135,7 @@ impl BlockBuilder {
         let (mut seq_min, mut seq_max, mut puts) = (self.seq_min, self.seq_max, self.only_puts);
         let mut shape = Shape {
             count: self.entries.len(),
-            // Keys ascend: what the first and the last share, all share.
-            lcp: shared_len(self.first_key(), extra.map_or(self.last_key(), |(key, ..)| key)),
+            lcp: self.lcp_with(extra.map(|(key, ..)| key)),
             key_bytes: self.keys.len(),
             value_bytes: self.values.len(),
             key_len_min: self.key_len_min,
@@ -162,15 +165,29 @@ impl BlockBuilder {
         shape
     }
 
+    /// Length of what all keys begin with, and `extra` if there is one more.
+    fn lcp_with(&self, extra: Option<&[u8]>) -> usize {
+        let first = self.first_key();
+        if self.order.is_bytewise() {
+            // Keys ascend: what the first and the last share, all share.
+            return shared_len(first, extra.unwrap_or(self.last_key()));
+        }
+        let shared = first.get(..self.shared_len).unwrap_or_default();
+        extra.map_or(shared.len(), |key| shared_len(shared, key))
+    }
+
     /// Takes an entry; it must come after the last one.
     pub fn add(&mut self, key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
         debug_assert!(tag_seq(tag) <= SEQ_MAX && tag_kind(tag).is_some());
         reserve(&mut self.keys, key.len())?;
         reserve(&mut self.values, value.len())?;
         if self.is_empty() {
-            self.first_key_len = key.len();
+            (self.first_key_len, self.shared_len) = (key.len(), key.len());
             (self.key_len_min, self.key_len_max) = (key.len(), key.len());
             (self.seq_min, self.seq_max, self.only_puts) = (tag_seq(tag), tag_seq(tag), true);
+        }
+        if !self.order.is_bytewise() && !self.is_empty() {
+            self.shared_len = self.lcp_with(Some(key));
         }
         self.keys.extend_from_slice(key);
         self.values.extend_from_slice(value);
@@ -233,7 +250,8 @@ impl BlockBuilder {
         let base_seq = if shape.tag_mode == TagMode::Delta { self.seq_min } else { 0 };
         put_u64(out, base_seq);
         for (key, ..) in self.iter() {
-            put_u32(out, prefix_of(key.get(shape.lcp..).unwrap_or_default()));
+            let suffix = key.get(shape.lcp..).unwrap_or_default();
+            put_u32(out, if self.order.is_bytewise() { prefix_of(suffix) } else { 0 });
         }
         self.put_offsets(out, shape);
         for (_, _, tag) in self.iter() {
@@ -305,8 +323,8 @@ mod tests {
     use crate::block::format::{Block, checksum_ok};
     use crate::key::make_tag;
 
-    fn build(entries: &[(&[u8], Tag, &[u8])]) -> Block {
-        let mut builder = BlockBuilder::new(Codec::None);
+    fn build(order: &Order, entries: &[(&[u8], Tag, &[u8])]) -> Block {
+        let mut builder = BlockBuilder::new(Codec::None, order.clone());
         let mut promised = 0;
         for (key, tag, value) in entries {
             promised = builder.size_with(key, *tag, value);
@@ -317,19 +335,23 @@ mod tests {
         builder.finish(&mut out, 7, |len| len.next_multiple_of(8)).unwrap();
         assert!(promised <= out.len() && out.len() < promised + 8);
         assert!(checksum_ok(&out, 7) && !checksum_ok(&out, 8));
-        Block::parse(out, 1, 0).unwrap()
+        Block::parse(out, order, 1, 0).unwrap()
     }
 
     fn check(entries: &[(&[u8], Tag, &[u8])]) -> Block {
-        let block = build(entries);
+        check_in(&Order::Bytewise, entries)
+    }
+
+    fn check_in(order: &Order, entries: &[(&[u8], Tag, &[u8])]) -> Block {
+        let block = build(order, entries);
         assert_eq!(block.count(), entries.len());
         for (at, (key, tag, value)) in entries.iter().enumerate() {
             let entry = block.entry(at);
             let whole = [block.common(), block.slice(entry.suffix.clone())].concat();
             assert_eq!((&whole[..], entry.tag), (*key, *tag));
             assert_eq!(block.slice(entry.value), *value);
-            assert_eq!(block.lower_bound(key, *tag), at);
-            assert_eq!(block.lower_bound(key, *tag - 1), at + 1);
+            assert_eq!(block.lower_bound(order, key, *tag), at);
+            assert_eq!(block.lower_bound(order, key, *tag - 1), at + 1);
         }
         block
     }
@@ -370,5 +392,28 @@ mod tests {
         let (long, value) = (vec![7; 65_535], vec![1; 70_000]);
         check(&[(b"\x01", tag, &value), (&long, tag, b"v")]);
         check(&[(&long, tag, &value)]);
+    }
+
+    #[test]
+    fn other_orders_keep_what_all_keys_share() {
+        let tag = make_tag(5, EntryKind::Put);
+        let block = check_in(
+            &Order::Reverse,
+            &[
+                (b"abd", tag, b"1"),
+                (b"abcz", tag + 256, b"2"),
+                (b"abcz", tag, b"3"),
+                (b"ab", tag, b""),
+            ],
+        );
+        assert_eq!(block.common(), b"ab");
+        // The first and the last share more than the one between them does.
+        let number = |n: i64| n.to_le_bytes();
+        let (a, b, c) = (number(-255), number(2), number(0x0101));
+        let block = check_in(&Order::I64Le, &[(&a, tag, b""), (&b, tag, b""), (&c, tag, b"")]);
+        assert_eq!(block.common(), b"");
+        assert_eq!(block.find(&Order::I64Le, &b, tag).0.map(|entry| entry.tag), Some(tag));
+        assert!(block.find(&Order::I64Le, &number(3), tag).0.is_none());
+        assert!(Order::I64Le.compare(&a, &c).is_lt() && a[0] == c[0]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Layout: docs/FORMAT.md, section 6.1. Keys lose the block's common prefix; the next four bytes of each
 //! form a sorted column, so a search counts through u32 (`search`) and rarely looks at a key. Every entry
-//! is reachable by its number, forward and backward alike.
+//! is reachable by its number, forward and backward alike. In an order that is not bytewise the column is
+//! zero and a search compares whole keys.
 //!
 //! Invariants
 //! 1. No byte of a block is used before its checksum passed.
@@ -16,6 +17,7 @@ use crate::coding::{Decoder, u16_at, u32_at, u64_at};
 use crate::compress::{Codec, Refused, unpack};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::{Tag, tag_kind};
+use crate::order::{Joined, Order};
 use crate::search::count_below_u32;
 use crate::types::{KEY_LEN_MAX, SEQ_MAX};
 use std::cmp::Ordering;
@@ -112,11 +114,15 @@ pub struct Block {
 /// What is wrong with a block, before it is known where the block came from.
 enum Fault {
     Corrupt(&'static str),
+    /// Two entries are not in the order of their keys.
+    Disorder,
     /// Well-formed as far as can be told, but of a later format.
     Newer(&'static str),
     /// There is no memory for so many bytes.
     NoMemory(usize),
 }
+
+const DISORDER: &str = "entries are out of order";
 
 type Checked<T> = std::result::Result<T, Fault>;
 
@@ -145,12 +151,20 @@ fn content(mut bytes: Vec<u8>) -> Checked<Vec<u8>> {
 
 impl Block {
     /// Checks a whole block whose checksum has passed. `file` and `offset` are for the error.
-    pub fn parse(bytes: Vec<u8>, file: u64, offset: u64) -> Result<Block> {
-        let block = content(bytes).and_then(Block::parse_columns).and_then(Block::check_entries);
+    pub fn parse(bytes: Vec<u8>, order: &Order, file: u64, offset: u64) -> Result<Block> {
+        let block = content(bytes).and_then(Block::parse_columns);
+        let block = block.and_then(|block| match order.is_bytewise() {
+            true => block.check_entries(),
+            false => block.check_entries_in(order),
+        });
         block.map_err(|fault| match fault {
             Fault::Corrupt(what) => {
                 let message = format!("block at {offset} of table {file}: {what}");
                 Error::corrupt(Area::Table, file, offset, message)
+            }
+            Fault::Disorder => {
+                let message = format!("block at {offset} of table {file}: {DISORDER}");
+                order.blame(Error::corrupt(Area::Table, file, offset, message))
             }
             Fault::Newer(what) => {
                 let message = format!("block at {offset} of table {file} has {what}");
@@ -214,33 +228,66 @@ impl Block {
         }
         let mut last: Option<(u32, EntryAt)> = None;
         for at in 0..self.count {
-            let (from, to) = (self.offset(at), self.offset(at.saturating_add(1)));
-            if from > to || to > self.bytes.len() {
-                return Err(corrupt("entry offsets do not ascend inside the block"));
-            }
-            let suffix = self.split_suffix(from, to).ok_or(corrupt("a key passes its entry"))?;
-            if self.common.len().saturating_add(suffix.len()) > KEY_LEN_MAX {
-                return Err(corrupt("a key is longer than any key may be"));
-            }
-            let tag = self.checked_tag(at)?;
+            let entry = self.checked_entry(at)?;
             let prefix = self.prefix(at);
-            if prefix != prefix_of(self.slice(suffix.clone())) {
+            if prefix != prefix_of(self.slice(entry.suffix.clone())) {
                 return Err(corrupt("a prefix does not match its key"));
             }
-            let entry = EntryAt { value: suffix.end..to, suffix, tag };
             if let Some((last_prefix, last)) = &last {
                 let order = last_prefix.cmp(&prefix).then_with(|| {
                     let keys =
                         self.slice(last.suffix.clone()).cmp(self.slice(entry.suffix.clone()));
-                    keys.then_with(|| tag.cmp(&last.tag))
+                    keys.then_with(|| entry.tag.cmp(&last.tag))
                 });
                 if order != Ordering::Less {
-                    return Err(corrupt("entries are out of order"));
+                    return Err(Fault::Disorder);
                 }
             }
             last = Some((prefix, entry));
         }
         Ok(self)
+    }
+
+    /// The same for an order in which the bytes of a key say nothing.
+    fn check_entries_in(self, order: &Order) -> Checked<Block> {
+        if self.offset(0) != self.common.end {
+            return Err(corrupt("first entry is not behind the common prefix"));
+        }
+        let (mut last_key, mut this_key) = (self.joined(), self.joined());
+        let mut last: Option<EntryAt> = None;
+        for at in 0..self.count {
+            let entry = self.checked_entry(at)?;
+            if self.prefix(at) != 0 {
+                return Err(corrupt("a prefix is not zero"));
+            }
+            if let Some(last) = last {
+                let before = last_key.with(self.slice(last.suffix));
+                let key = this_key.with(self.slice(entry.suffix.clone()));
+                if order.compare_internal(before, last.tag, key, entry.tag) != Ordering::Less {
+                    return Err(Fault::Disorder);
+                }
+            }
+            last = Some(entry);
+        }
+        Ok(self)
+    }
+
+    /// An entry whose parts are inside the block; entries before it are checked.
+    fn checked_entry(&self, at: usize) -> Checked<EntryAt> {
+        let (from, to) = (self.offset(at), self.offset(at.saturating_add(1)));
+        if from > to || to > self.bytes.len() {
+            return Err(corrupt("entry offsets do not ascend inside the block"));
+        }
+        let suffix = self.split_suffix(from, to).ok_or(corrupt("a key passes its entry"))?;
+        if self.common.len().saturating_add(suffix.len()) > KEY_LEN_MAX {
+            return Err(corrupt("a key is longer than any key may be"));
+        }
+        Ok(EntryAt { value: suffix.end..to, suffix, tag: self.checked_tag(at)? })
+    }
+
+    /// For the block's keys one after the other.
+    fn joined(&self) -> Joined {
+        Joined::new(self.common())
     }
 
     fn checked_tag(&self, at: usize) -> Checked<Tag> {
@@ -289,7 +336,20 @@ impl Block {
     }
 
     /// Number of the first entry at or after `(key, tag)`; the count when there is none.
-    pub fn lower_bound(&self, key: &[u8], tag: Tag) -> usize {
+    #[inline]
+    pub fn lower_bound(&self, order: &Order, key: &[u8], tag: Tag) -> usize {
+        if order.is_bytewise() {
+            return self.lower_bound_by_bytes(key, tag);
+        }
+        let mut joined = self.joined();
+        partition(0..self.count, |at| {
+            let entry = self.entry(at);
+            let other = joined.with(self.slice(entry.suffix));
+            order.compare_internal(other, entry.tag, key, tag) == Ordering::Less
+        })
+    }
+
+    fn lower_bound_by_bytes(&self, key: &[u8], tag: Tag) -> usize {
         let common = self.common();
         let Some(suffix) = key.strip_prefix(common) else {
             // Every key of the block is on the same side of a key that lacks the common prefix.
@@ -315,14 +375,18 @@ impl Block {
 
     /// The newest entry of `key` whose tag is at most `tag`, and whether the search ran off the block's
     /// end, so that an entry may be in the next one.
-    pub fn find(&self, key: &[u8], tag: Tag) -> (Option<EntryAt>, bool) {
-        let at = self.lower_bound(key, tag);
+    pub fn find(&self, order: &Order, key: &[u8], tag: Tag) -> (Option<EntryAt>, bool) {
+        let at = self.lower_bound(order, key, tag);
         if at >= self.count {
             return (None, true);
         }
         let entry = self.entry(at);
-        // At an entry not below (key, tag), a key without the common prefix differs in that prefix.
-        let same = key.strip_prefix(self.common()) == Some(self.slice(entry.suffix.clone()));
+        let suffix = self.slice(entry.suffix.clone());
+        let same = match order.exact() {
+            // At an entry not below (key, tag), a key without the common prefix differs in that prefix.
+            true => key.strip_prefix(self.common()) == Some(suffix),
+            false => order.same(self.joined().with(suffix), key),
+        };
         (same.then_some(entry), false)
     }
 
@@ -377,7 +441,7 @@ impl Block {
 }
 
 /// First number of `range` for which `below` is false; `below` is true for a leading part only.
-pub fn partition(range: Range<usize>, below: impl Fn(usize) -> bool) -> usize {
+pub fn partition(range: Range<usize>, mut below: impl FnMut(usize) -> bool) -> usize {
     let (mut base, mut len) = (range.start, range.len());
     while len > 0 {
         let half = len / 2;

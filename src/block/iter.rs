@@ -10,6 +10,7 @@
 
 use crate::block::format::{Block, EntryAt};
 use crate::key::Tag;
+use crate::order::Order;
 use crate::sync::Arc;
 
 /// A cursor over a pinned block; without a block it is never valid.
@@ -52,15 +53,16 @@ impl BlockIter {
     }
 
     /// Goes to the first entry at or after `(key, tag)`.
-    pub fn seek(&mut self, key: &[u8], tag: Tag) {
-        let at = self.block.as_ref().map(|block| block.lower_bound(key, tag));
+    pub fn seek(&mut self, order: &Order, key: &[u8], tag: Tag) {
+        let at = self.block.as_ref().map(|block| block.lower_bound(order, key, tag));
         self.go(at);
     }
 
     /// Goes to the last entry before `(key, tag)`.
     #[cfg(any(test, feature = "internals"))]
-    pub fn seek_before(&mut self, key: &[u8], tag: Tag) {
-        let at = self.block.as_ref().and_then(|block| block.lower_bound(key, tag).checked_sub(1));
+    pub fn seek_before(&mut self, order: &Order, key: &[u8], tag: Tag) {
+        let at = self.block.as_ref().map(|block| block.lower_bound(order, key, tag));
+        let at = at.and_then(|at| at.checked_sub(1));
         self.go(at);
     }
 
@@ -117,14 +119,14 @@ mod tests {
     use crate::key::{EntryKind, TAG_MAX, make_tag};
 
     fn cursor(keys: &[&str]) -> BlockIter {
-        let mut builder = BlockBuilder::new(Codec::None);
+        let mut builder = BlockBuilder::new(Codec::None, Order::Bytewise);
         for key in keys {
             builder.add(key.as_bytes(), make_tag(3, EntryKind::Put), key.as_bytes()).unwrap();
         }
         let mut out = Vec::new();
         builder.finish(&mut out, 0, |len| len.next_multiple_of(8)).unwrap();
         let mut iter = BlockIter::default();
-        iter.set_block(Arc::new(Block::parse(out, 1, 0).unwrap()));
+        iter.set_block(Arc::new(Block::parse(out, &Order::Bytewise, 1, 0).unwrap()));
         iter
     }
 
@@ -165,12 +167,12 @@ mod tests {
             ("q", None, Some("pre5")),
             ("a", Some("pre1"), None),
         ] {
-            iter.seek(target.as_bytes(), TAG_MAX);
+            iter.seek(&Order::Bytewise, target.as_bytes(), TAG_MAX);
             assert_eq!(shown(&iter), at_or_after, "seek {target:?}");
-            iter.seek_before(target.as_bytes(), TAG_MAX);
+            iter.seek_before(&Order::Bytewise, target.as_bytes(), TAG_MAX);
             assert_eq!(shown(&iter), before, "seek_before {target:?}");
         }
-        iter.seek_before(b"pre3", 0);
+        iter.seek_before(&Order::Bytewise, b"pre3", 0);
         assert_eq!(shown(&iter), Some("pre3"), "tag 0 counts the key's own versions");
     }
 }

@@ -11,7 +11,7 @@
 //! 2. At every level below 0, the ranges that claims write to or pass are disjoint.
 //! 3. At most one claim leads out of level 0, and at most one merges within it.
 
-use crate::compaction::plan::{CompactionPlan, key_range};
+use crate::compaction::plan::CompactionPlan;
 use crate::types::{FileNum, KeyspaceId};
 
 /// What one running job has taken.
@@ -66,8 +66,11 @@ impl Claim {
             (covered(self.level, self.output_level), covered(plan.level, plan.output_level));
         let first = *mine.start().max(other.start());
         let last = *mine.end().min(other.end());
-        let Some((lo, hi)) = key_range(plan.tables()) else { return false };
-        first.max(1) <= last && self.smallest.as_slice() <= hi && self.largest.as_slice() >= lo
+        let Some((lo, hi)) = plan.whole_range() else { return false };
+        let order = &plan.order;
+        first.max(1) <= last
+            && order.compare(&self.smallest, hi).is_le()
+            && order.compare(&self.largest, lo).is_ge()
     }
 }
 
@@ -82,7 +85,7 @@ impl Inflight {
         if self.conflicts(plan) {
             return None;
         }
-        let (smallest, largest) = key_range(plan.tables())?;
+        let (smallest, largest) = plan.whole_range()?;
         self.last_ticket += 1;
         self.claims.push(Claim {
             ticket: self.last_ticket,

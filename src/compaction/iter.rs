@@ -18,6 +18,7 @@ use crate::error::{Area, Error, ErrorKind, Result};
 use crate::iter::internal::InternalIterator;
 use crate::job::Counts;
 use crate::key::{EntryKind, TAG_MAX, Tag, make_tag, tag_kind, tag_seq};
+use crate::order::Order;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::types::SeqNo;
@@ -25,6 +26,7 @@ use crate::version::levels::Version;
 
 /// The levels below a compaction's output, asked for keys in ascending order.
 pub struct DeeperLevels<'v> {
+    order: &'v Order,
     /// Tables of each level that end at or after the last key asked for.
     levels: Vec<&'v [Arc<TableHandle>]>,
 }
@@ -32,15 +34,19 @@ pub struct DeeperLevels<'v> {
 impl<'v> DeeperLevels<'v> {
     pub fn new(version: &'v Version, output_level: usize) -> DeeperLevels<'v> {
         let levels = output_level.saturating_add(1)..version.levels();
-        DeeperLevels { levels: levels.map(|level| version.level(level)).collect() }
+        DeeperLevels {
+            order: version.order(),
+            levels: levels.map(|level| version.level(level)).collect(),
+        }
     }
 
     /// Whether a deeper level may hold `key`. Keys must not descend from call to call.
     fn may_hold(&mut self, key: &[u8]) -> bool {
+        let order = self.order;
         self.levels.iter_mut().any(|tables| {
             while let [first, rest @ ..] = *tables {
-                if first.meta.largest.as_slice() >= key {
-                    return first.meta.smallest.as_slice() <= key;
+                if order.compare(&first.meta.largest, key).is_ge() {
+                    return order.compare(&first.meta.smallest, key).is_le();
                 }
                 *tables = rest;
             }
@@ -52,6 +58,7 @@ impl<'v> DeeperLevels<'v> {
 /// Cursor over the survivors of `I`; forward only.
 pub struct CompactionIter<'a, I> {
     input: I,
+    order: Order,
     boundaries: &'a [SeqNo],
     /// `None`: deletes and sequence numbers always stay.
     deeper: Option<DeeperLevels<'a>>,
@@ -68,15 +75,17 @@ pub struct CompactionIter<'a, I> {
 }
 
 impl<'a, I: InternalIterator> CompactionIter<'a, I> {
-    /// Reads `input` from its beginning. `boundaries` ascend; the last one is the visible sequence number
+    /// Reads `input`, whose keys are in `order`, from its beginning. `boundaries` ascend; the last one is the visible sequence number
     /// when the inputs were fixed. `deeper` is given where deletes may be dropped.
     pub fn new(
         input: I,
+        order: Order,
         boundaries: &'a [SeqNo],
         deeper: Option<DeeperLevels<'a>>,
     ) -> CompactionIter<'a, I> {
         CompactionIter {
             input,
+            order,
             boundaries,
             deeper,
             lo: None,
@@ -108,7 +117,8 @@ impl<'a, I: InternalIterator> CompactionIter<'a, I> {
                 }
                 self.started = true;
             }
-            if !self.input.valid() || self.hi.is_some_and(|hi| self.input.key() >= hi) {
+            let behind = |hi: &[u8]| self.order.compare(self.input.key(), hi).is_ge();
+            if !self.input.valid() || self.hi.is_some_and(behind) {
                 return Ok(false);
             }
             self.counts.entries_in += 1;
@@ -132,7 +142,7 @@ impl<'a, I: InternalIterator> CompactionIter<'a, I> {
         };
         let stripe = self.boundaries.partition_point(|&boundary| boundary < tag_seq(tag));
         let unseen = stripe == self.boundaries.len();
-        let same_key = self.key_known && self.key == key;
+        let same_key = self.key_known && self.order.same(&self.key, key);
         if same_key && stripe == self.stripe && !unseen {
             return Ok(None);
         }

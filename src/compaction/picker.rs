@@ -165,7 +165,7 @@ fn level0_inputs(version: &Version, lo: Option<&[u8]>, hi: Option<&[u8]>) -> Vec
     let mut chosen = version.overlapping(0, lo, hi);
     loop {
         // The hull of the chosen tables may cover a gap; taking what lies there too is merely more work.
-        let Some((least, greatest)) = key_range(&chosen) else {
+        let Some((least, greatest)) = key_range(version.order(), &chosen) else {
             return chosen;
         };
         let wider = overlapping(version, 0, least, greatest);
@@ -235,10 +235,11 @@ impl Draft<'_> {
         output: Option<usize>,
     ) -> Vec<Arc<TableHandle>> {
         let bytes_max = self.limits.table_size.saturating_mul(RANGE_BYTES_TABLES);
+        let (version, order) = (self.version, self.version.order());
         let step_bytes = |inputs: &[Arc<TableHandle>]| {
             let below = output
-                .zip(key_range(inputs))
-                .map_or(0, |(level, (lo, hi))| overlap_bytes(self.version.level(level), lo, hi));
+                .zip(key_range(order, inputs))
+                .map_or(0, |(level, (lo, hi))| overlap_bytes(order, version.level(level), lo, hi));
             total_bytes(inputs).saturating_add(below)
         };
         tables.truncate(RANGE_TABLES_MAX);
@@ -256,18 +257,20 @@ impl Draft<'_> {
         inputs: Vec<Arc<TableHandle>>,
         reason: Reason,
     ) -> Option<CompactionPlan> {
-        let (lo, hi) = key_range(&inputs)?;
+        let order = self.version.order();
+        let (lo, hi) = key_range(order, &inputs)?;
         let output_inputs = match output == level {
             true => Vec::new(),
             false => overlapping(self.version, output, lo, hi),
         };
-        let (lo, hi) = key_range(inputs.iter().chain(&output_inputs))?;
+        let (lo, hi) = key_range(order, inputs.iter().chain(&output_inputs))?;
         let grandparents = match output + 1 < self.version.levels() {
             true => overlapping(self.version, output + 1, lo, hi),
             false => Vec::new(),
         };
         let mut plan = CompactionPlan {
             keyspace: self.keyspace,
+            order: order.clone(),
             level: u8::try_from(level).ok()?,
             output_level: u8::try_from(output).ok()?,
             inputs,

@@ -13,6 +13,7 @@
 //! 3. A trivial move has no inputs at the output level and changes only where its tables are listed.
 
 use crate::error::{Area, Error, ErrorKind, Result};
+use crate::order::Order;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::types::{KeyspaceId, LEVELS_MAX, VictimChoice};
@@ -128,6 +129,8 @@ impl Limits {
 #[derive(Clone)]
 pub struct CompactionPlan {
     pub keyspace: KeyspaceId,
+    /// Of its keys.
+    pub order: Order,
     pub level: u8,
     pub output_level: u8,
     /// At `level`: newest first in level 0, else in key order.
@@ -143,11 +146,15 @@ pub struct CompactionPlan {
 
 /// Smallest and largest user key of `tables`; `None` when there are none.
 pub fn key_range<'t>(
+    order: &Order,
     tables: impl IntoIterator<Item = &'t Arc<TableHandle>>,
 ) -> Option<(&'t [u8], &'t [u8])> {
     tables.into_iter().fold(None, |range: Option<(&[u8], &[u8])>, table| {
         let (lo, hi) = (table.meta.smallest.as_slice(), table.meta.largest.as_slice());
-        Some(range.map_or((lo, hi), |(least, greatest)| (least.min(lo), greatest.max(hi))))
+        Some(range.map_or((lo, hi), |(least, greatest)| {
+            let least = if order.compare(lo, least).is_lt() { lo } else { least };
+            (least, if order.compare(hi, greatest).is_gt() { hi } else { greatest })
+        }))
     })
 }
 
@@ -164,7 +171,12 @@ impl CompactionPlan {
 
     /// Smallest and largest user key of the tables at `level`.
     pub fn input_range(&self) -> Option<(&[u8], &[u8])> {
-        key_range(&self.inputs)
+        key_range(&self.order, &self.inputs)
+    }
+
+    /// Smallest and largest user key of all its tables.
+    pub fn whole_range(&self) -> Option<(&[u8], &[u8])> {
+        key_range(&self.order, self.tables())
     }
 
     /// Whether level-0 tables become one table of level 0, which must not be cut: a part of it could sort
@@ -245,7 +257,7 @@ impl CompactionPlan {
     fn wrong(&self, what: &str) -> Error {
         let message =
             format!("compaction plan of level {} to {} {what}", self.level, self.output_level);
-        Error::new(ErrorKind::Corrupt, Area::Engine, message)
+        self.order.blame(Error::new(ErrorKind::Corrupt, Area::Engine, message))
     }
 }
 

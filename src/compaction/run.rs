@@ -16,6 +16,7 @@ use crate::compaction::split::KeyRange;
 use crate::error::Result;
 use crate::iter::merge::MergingIter;
 use crate::job::{JobContext, Outcome, Outputs, check_cancel, check_read, discard};
+use crate::order::Order;
 use crate::sync::{Arc, AtomicBool};
 use crate::table::handle::TableHandle;
 use crate::table::level_iter::LevelIter;
@@ -60,14 +61,14 @@ pub fn run_range(
     let ctx = if merges_level0 { &whole } else { ctx };
     let deeper =
         (!merges_level0).then(|| DeeperLevels::new(version, usize::from(plan.output_level)));
-    let inputs = MergingIter::new(children(ctx, plan, range));
-    let mut survivors = CompactionIter::new(inputs, snapshots, deeper)
+    let inputs = MergingIter::new(children(ctx, plan, range), plan.order.clone());
+    let mut survivors = CompactionIter::new(inputs, plan.order.clone(), snapshots, deeper)
         .within(range.lo.as_deref(), range.hi.as_deref());
     // Where level 0 is merged into itself older tables lie beside the output, if not below it.
     let output_level = usize::from(plan.output_level);
     let bottom = !merges_level0 && version.is_bottom(output_level, None, None);
     let mut outputs = Outputs::new(ctx, plan.keyspace, plan.output_level).at_bottom(bottom);
-    let mut grandparents = Grandparents::new(&plan.grandparents, ctx.table_size);
+    let mut grandparents = Grandparents::new(plan, ctx.table_size);
     while survivors.next_survivor()? {
         check_cancel(cancel)?;
         let key = survivors.key();
@@ -84,7 +85,7 @@ pub fn run_range(
 pub fn combine(ctx: &JobContext, plan: &CompactionPlan, parts: Vec<Outcome>) -> Result<Outcome> {
     let entries = plan.tables().fold(0, |sum: u64, table| sum.saturating_add(table.meta.entries));
     let read = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.entries_in));
-    if let Err(error) = check_read("compaction", entries, read) {
+    if let Err(error) = check_read(ctx, "compaction", entries, read) {
         parts.iter().for_each(|part| discard(ctx, part));
         return Err(error);
     }
@@ -101,7 +102,9 @@ pub fn combine(ctx: &JobContext, plan: &CompactionPlan, parts: Vec<Outcome>) -> 
 
 /// One cursor per run of the inputs that reaches into `range`, newest first.
 fn children(ctx: &JobContext, plan: &CompactionPlan, range: &KeyRange) -> Vec<LevelIter> {
-    let inside = |table: &&Arc<TableHandle>| range.meets(&table.meta.smallest, &table.meta.largest);
+    let inside = |table: &&Arc<TableHandle>| {
+        range.meets(&plan.order, &table.meta.smallest, &table.meta.largest)
+    };
     let run = |tables: &[Arc<TableHandle>]| {
         let tables: Vec<_> = tables.iter().filter(inside).cloned().collect();
         LevelIter::new(tables, ctx.tables.clone(), Access::Around)
@@ -136,6 +139,7 @@ fn removal(plan: &CompactionPlan) -> VersionEdit {
 /// Says where to cut so that outputs end where tables of the level below them do, and overlap few of these:
 /// their own next compactions then read less that they do not change.
 struct Grandparents<'p> {
+    order: &'p Order,
     tables: &'p [Arc<TableHandle>],
     table_size: u64,
     /// Bytes of the grandparents that ended within the current output.
@@ -146,8 +150,9 @@ struct Grandparents<'p> {
 }
 
 impl<'p> Grandparents<'p> {
-    fn new(tables: &'p [Arc<TableHandle>], table_size: u64) -> Grandparents<'p> {
-        Grandparents { tables, table_size, passed: 0, ended: 0, started: false }
+    fn new(plan: &'p CompactionPlan, table_size: u64) -> Grandparents<'p> {
+        let (order, tables) = (&plan.order, plan.grandparents.as_slice());
+        Grandparents { order, tables, table_size, passed: 0, ended: 0, started: false }
     }
 
     /// Whether to cut before `key`, the next one, when the current output has `bytes`: where it overlaps
@@ -156,7 +161,7 @@ impl<'p> Grandparents<'p> {
     fn enough_before(&mut self, key: &[u8], bytes: u64) -> bool {
         let mut boundary = false;
         while let [first, rest @ ..] = self.tables {
-            if first.meta.largest.as_slice() >= key {
+            if self.order.compare(&first.meta.largest, key).is_ge() {
                 break;
             }
             // What ends before the first key overlaps no output.

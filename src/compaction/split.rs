@@ -7,9 +7,10 @@
 //! 1. Ranges are of user keys, ascending and disjoint, and together hold every key: all versions of a key
 //!    are in one of them.
 
-use crate::compaction::plan::{CompactionPlan, key_range};
+use crate::compaction::plan::CompactionPlan;
 use crate::error::Result;
 use crate::job::JobContext;
+use crate::order::Order;
 
 /// Keys taken from the index of one table, at most about.
 const ANCHORS_PER_TABLE: usize = 64;
@@ -23,9 +24,9 @@ pub struct KeyRange {
 
 impl KeyRange {
     /// Whether a key between `smallest` and `largest` can be inside.
-    pub fn meets(&self, smallest: &[u8], largest: &[u8]) -> bool {
-        self.lo.as_ref().is_none_or(|lo| largest >= lo.as_slice())
-            && self.hi.as_ref().is_none_or(|hi| smallest < hi.as_slice())
+    pub fn meets(&self, order: &Order, smallest: &[u8], largest: &[u8]) -> bool {
+        self.lo.as_ref().is_none_or(|lo| order.compare(largest, lo).is_ge())
+            && self.hi.as_ref().is_none_or(|hi| order.compare(smallest, hi).is_lt())
     }
 }
 
@@ -35,8 +36,8 @@ pub fn split(ctx: &JobContext, plan: &CompactionPlan, parts: usize) -> Result<Ve
         return Ok(vec![KeyRange::default()]);
     }
     let mut anchors = anchors(ctx, plan)?;
-    anchors.sort_unstable();
-    let Some((smallest, _)) = key_range(plan.tables()) else {
+    plan.order.sort_by_key(&mut anchors, |anchor| &anchor.0);
+    let Some((smallest, _)) = plan.whole_range() else {
         return Ok(vec![KeyRange::default()]);
     };
     let total: u64 = anchors.iter().fold(0, |sum: u64, anchor| sum.saturating_add(anchor.1));
@@ -46,7 +47,7 @@ pub fn split(ctx: &JobContext, plan: &CompactionPlan, parts: usize) -> Result<Ve
     for (key, bytes) in anchors {
         before = before.saturating_add(bytes);
         let full = before / share > ranges.len() as u64;
-        let inside = key.as_slice() > lo.as_deref().unwrap_or(smallest);
+        let inside = plan.order.compare(&key, lo.as_deref().unwrap_or(smallest)).is_gt();
         if full && inside && ranges.len() + 1 < parts {
             let from = lo.replace(key);
             ranges.push(KeyRange { lo: from, hi: lo.clone() });

@@ -11,6 +11,7 @@
 
 use crate::compaction::plan::Limits;
 use crate::hash::hash64;
+use crate::order::Order;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::table::meta::TableMeta;
@@ -42,10 +43,10 @@ pub fn weight(meta: &TableMeta, put_bytes: u64) -> u64 {
 }
 
 /// Bytes of the sorted, disjoint `tables` that overlap the keys from `lo` to `hi`.
-pub fn overlap_bytes(tables: &[Arc<TableHandle>], lo: &[u8], hi: &[u8]) -> u64 {
-    let first = tables.partition_point(|table| table.meta.largest.as_slice() < lo);
+pub fn overlap_bytes(order: &Order, tables: &[Arc<TableHandle>], lo: &[u8], hi: &[u8]) -> u64 {
+    let first = tables.partition_point(|table| order.compare(&table.meta.largest, lo).is_lt());
     let rest = tables.get(first..).unwrap_or(&[]);
-    let overlap = rest.iter().take_while(|table| table.meta.smallest.as_slice() <= hi);
+    let overlap = rest.iter().take_while(|table| order.compare(&table.meta.smallest, hi).is_le());
     overlap.fold(0, |sum: u64, table| sum.saturating_add(table.meta.size))
 }
 
@@ -89,15 +90,15 @@ pub fn victims<'v>(
     level: usize,
     cursor: &[u8],
 ) -> Vec<&'v Arc<TableHandle>> {
-    let below = version.level(level + 1);
+    let (order, below) = (version.order(), version.level(level + 1));
     let put_bytes = put_bytes(version);
     // A new draw for each choice: the cursor moves with every compaction of the level.
     let seed = hash64(cursor, limits.seed ^ level as u64);
     let candidate = |table: &'v Arc<TableHandle>| Candidate {
         table,
-        overlap: overlap_bytes(below, &table.meta.smallest, &table.meta.largest),
+        overlap: overlap_bytes(order, below, &table.meta.smallest, &table.meta.largest),
         weight: weight(&table.meta, put_bytes),
-        passed: !cursor.is_empty() && table.meta.smallest.as_slice() <= cursor,
+        passed: !cursor.is_empty() && order.compare(&table.meta.smallest, cursor).is_le(),
         draw: hash64(&table.meta.file.0.to_le_bytes(), seed),
     };
     let mut candidates: Vec<Candidate<'v>> = version.level(level).iter().map(candidate).collect();

@@ -3,7 +3,7 @@
 //! A table inside a range counts whole; of one that the range cuts, the share of its data blocks that lie in
 //! the range, which the index in memory tells. Of a memtable the first entries of the range are counted;
 //! when the range goes on behind them, the rest is judged by where its ends lie between the memtable's first
-//! and last key, as if keys were spread evenly.
+//! and last key, as if keys were spread evenly; in an order of the caller, half of the memtable.
 //!
 //! Invariants
 //! 1. No data block is read. Opening a table for its index may read its other sections.
@@ -17,6 +17,7 @@ use crate::error::{Area, Error, Result};
 use crate::iter::internal::InternalIterator;
 use crate::key::TAG_MAX;
 use crate::memtable::table::MemTable;
+use crate::order::Order;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 
@@ -53,9 +54,13 @@ impl DbCore {
     /// Estimates the bytes of every range, on disk and in memtables, into `sizes`.
     pub fn approximate_sizes(&self, ranges: &[KeyRange<'_>], sizes: &mut [u64]) -> Result<()> {
         self.check_open()?;
+        let order = &self.keyspace.order;
         for (lower, upper) in ranges {
+            for key in [lower, upper].into_iter().flatten() {
+                order.check_key(key)?;
+            }
             if let (Some(lower), Some(upper)) = (lower, upper) {
-                if lower > upper {
+                if order.compare(lower, upper).is_gt() {
                     let message = "the lower end of a range is above its upper end";
                     return Err(Error::invalid(Area::Argument, message));
                 }
@@ -72,7 +77,7 @@ impl DbCore {
         let (lower, upper) = range;
         let mut size = 0u64;
         for memtable in std::iter::once(&state.active).chain(&state.frozen) {
-            size = size.saturating_add(part_of_memtable(memtable, range)?);
+            size = size.saturating_add(part_of_memtable(memtable, &self.keyspace.order, range)?);
         }
         for level in 0..state.version.levels() {
             for table in state.version.overlapping(level, lower, upper) {
@@ -83,9 +88,9 @@ impl DbCore {
     }
 
     fn part_of_table(&self, table: &Arc<TableHandle>, (lower, upper): KeyRange<'_>) -> Result<u64> {
-        let meta = &table.meta;
-        let lower = lower.filter(|lower| *lower > meta.smallest.as_slice());
-        let upper = upper.filter(|upper| *upper <= meta.largest.as_slice());
+        let (order, meta) = (&self.keyspace.order, &table.meta);
+        let lower = lower.filter(|lower| order.compare(lower, &meta.smallest).is_gt());
+        let upper = upper.filter(|upper| order.compare(upper, &meta.largest).is_le());
         if lower.is_none() && upper.is_none() {
             return Ok(meta.size);
         }
@@ -98,17 +103,24 @@ impl DbCore {
     }
 }
 
-fn part_of_memtable(memtable: &Arc<MemTable>, (lower, upper): KeyRange<'_>) -> Result<u64> {
+fn part_of_memtable(
+    memtable: &Arc<MemTable>,
+    order: &Order,
+    (lower, upper): KeyRange<'_>,
+) -> Result<u64> {
     let whole = memtable.bytes();
     if lower.is_none() && upper.is_none() {
         return Ok(whole);
     }
     let mut iter = memtable.iter();
-    iter.seek(lower.unwrap_or_default(), TAG_MAX)?;
+    match lower {
+        Some(lower) => iter.seek(lower, TAG_MAX)?,
+        None => iter.seek_to_first()?,
+    }
     let (mut counted, mut bytes) = (0u64, 0u64);
-    while iter.valid() && upper.is_none_or(|upper| iter.key() < upper) {
+    while iter.valid() && upper.is_none_or(|upper| order.compare(iter.key(), upper).is_lt()) {
         if counted == COUNTED_MAX {
-            return Ok(bytes.max(share_by_keys(memtable, whole, (lower, upper))?));
+            return Ok(bytes.max(share_by_keys(memtable, order, whole, (lower, upper))?));
         }
         counted += 1;
         bytes += (iter.key().len() + iter.value().len()) as u64;
@@ -120,26 +132,38 @@ fn part_of_memtable(memtable: &Arc<MemTable>, (lower, upper): KeyRange<'_>) -> R
 /// The part of a memtable between two keys, as if its keys were spread evenly.
 fn share_by_keys(
     memtable: &Arc<MemTable>,
+    order: &Order,
     whole: u64,
     (lower, upper): KeyRange<'_>,
 ) -> Result<u64> {
+    if matches!(order, Order::Custom(_)) {
+        return Ok(whole / 2);
+    }
     let mut iter = memtable.iter();
     iter.seek_to_first()?;
     let first = if iter.valid() { iter.key().to_vec() } else { return Ok(0) };
     iter.seek_to_last()?;
     let last = if iter.valid() { iter.key() } else { return Ok(0) };
+    let (above_first, below_last) = (
+        |key: &[u8]| order.compare(key, &first).is_gt(),
+        |key: &[u8]| order.compare(key, last).is_lt(),
+    );
     // What all keys have in common says nothing about where one lies.
     let common = first.iter().zip(last).take_while(|(a, b)| a == b).count();
-    let inside = |key: &Option<&[u8]>| key.is_some_and(|key| key > first.as_slice() && key < last);
+    let inside = |key: &Option<&[u8]>| key.is_some_and(|key| above_first(key) && below_last(key));
     let ends = [lower, upper].into_iter().filter(inside).flatten();
     let digits = digits_of(&ends.chain([first.as_slice(), last]).collect::<Vec<_>>(), common);
-    let number = |key: &[u8]| number_behind(key, common, digits);
+    let number = |key: &[u8]| match order.number(key) {
+        Some(number) => number,
+        None => number_behind(key, common, digits),
+    };
     let (start, end) = (number(&first), number(last));
     let place = |key: &[u8]| match key {
-        key if key <= first.as_slice() => start,
-        key if key >= last => end,
+        key if !above_first(key) => start,
+        key if !below_last(key) => end,
         key => number(key),
     };
     let (from, to) = (lower.map_or(start, place), upper.map_or(end, place));
-    Ok(share(whole, to.saturating_sub(from), end.saturating_sub(start)))
+    // Numbers descend where the order does.
+    Ok(share(whole, to.abs_diff(from), end.abs_diff(start)))
 }

@@ -302,7 +302,7 @@ impl DbCore {
         let boundaries = self.snapshots.boundaries(&self.visible_seq);
         let frozen = [memtable];
         let outcome = flush::flush_memtables(&self.job, &frozen, &boundaries, &self.cancel)
-            .map_err(|e| e.context("flushing a memtable"))?;
+            .map_err(|e| self.stop_if_misordered(e.context("flushing a memtable")))?;
         self.stats.flushes.add(1);
         self.stats.flush_bytes.add(outcome.bytes_written);
         let bytes = outcome.bytes_written;

@@ -108,7 +108,7 @@ impl DbCore {
                 let message = "the database is being closed";
                 return Error::new(ErrorKind::Cancelled, Area::Engine, message);
             }
-            error.context(&format!("compacting ({:?})", plan.reason))
+            self.stop_if_misordered(error.context(&format!("compacting ({:?})", plan.reason)))
         })?;
         self.count_compaction(plan.output_level, &outcome);
         let (read, written) = (outcome.bytes_read, outcome.bytes_written);

@@ -8,7 +8,7 @@
 //!
 //! Invariants
 //! 1. No file I/O under the publish lock, `claims` or `work`.
-//! 2. After a failed sync, a failed manifest or a panic every write answers POISONED; reads go on.
+//! 2. After a failed sync, a failed manifest, a comparator that contradicts itself or a panic every write answers POISONED; reads go on.
 //! 3. `current_log` only grows, and is read before the memtables' first logs when a floor is computed: a
 //!    log named by no memtable yet is then still covered.
 
@@ -27,6 +27,7 @@ use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::job::JobContext;
 use crate::options::Options;
+use crate::order::Order;
 use crate::retire::RetireList;
 use crate::shared::{LogLevel, Share};
 use crate::sync::{
@@ -52,6 +53,8 @@ pub struct Writer {
 /// One keyspace: its id and what its readers look at. The database owns one; formats allow many.
 pub struct Keyspace {
     pub id: KeyspaceId,
+    /// Of its keys.
+    pub order: Order,
     pub state: StateCell,
     /// Everything up to this sequence number is in durable tables that a durable manifest names.
     pub flushed: AtomicU64,
@@ -218,6 +221,15 @@ impl DbCore {
         self.errors.record(error);
         self.notify_progress();
         self.log_sync.announce();
+    }
+
+    /// A job's `error`, after which writes stop if the order of the keys is to blame: nothing that is built
+    /// by comparing can be trusted then.
+    pub fn stop_if_misordered(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::Comparator {
+            self.poison(&error);
+        }
+        error
     }
 
     /// Wakes everybody who waits for background work, also one who is just about to wait.

@@ -27,7 +27,9 @@ impl DbCore {
         }
         if let Err(error) = set.apply(edit) {
             // The set could not write any manifest at all: nothing further may change on disk.
-            if set.failed().is_some() || error.kind() == ErrorKind::Corrupt {
+            if set.failed().is_some()
+                || matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Comparator)
+            {
                 self.poison(&error);
             }
             if set.failed().is_none() {

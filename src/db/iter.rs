@@ -6,16 +6,17 @@
 //!
 //! Invariants
 //! 1. The sequence number and the sources are fixed when the cursor is made; the sources are pinned.
-//! 2. Bounds are kept half-open, `lower <= key < upper`, and checked on every move.
+//! 2. Bounds are checked on every move.
 //! 3. An error stays until the next first, last or seek.
 
 use crate::db::background::deadline_after;
+use crate::db::bounds::Bounds;
 use crate::db::core::DbCore;
 use crate::db::read::ReadParams;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::iter::internal::InternalIterator;
 use crate::iter::merge::MergingIter;
-use crate::key::{EntryKind, TAG_MAX, Tag, prefix_end, seek_tag, tag_kind, tag_seq};
+use crate::key::{EntryKind, TAG_MAX, Tag, seek_tag, tag_kind, tag_seq};
 use crate::memtable::table::MemIter;
 use crate::sync::{Arc, Ordering};
 use crate::table::handle::TableHandle;
@@ -126,8 +127,7 @@ pub struct DbIter {
     merge: MergingIter<Source>,
     core: Arc<DbCore>,
     seq: SeqNo,
-    lower: Vec<u8>,
-    upper: Option<Vec<u8>>,
+    bounds: Bounds,
     limit: u64,
     left: u64,
     timeout_us: u64,
@@ -148,44 +148,11 @@ impl Drop for DbIter {
     }
 }
 
-/// The half-open range of a read.
-fn bounds(params: &ReadParams) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
-    let after = |key: &[u8]| {
-        let mut next = key.to_vec();
-        next.push(0);
-        next
-    };
-    if let (Some(lower), Some(upper)) = (&params.lower, &params.upper) {
-        if lower > upper {
-            return Err(Error::invalid(Area::Argument, "the lower bound is above the upper bound"));
-        }
-    }
-    let mut lower = match &params.lower {
-        Some(key) if params.lower_exclusive => after(key),
-        Some(key) => key.clone(),
-        None => Vec::new(),
-    };
-    let mut upper = match &params.upper {
-        Some(key) if params.upper_inclusive => Some(after(key)),
-        Some(key) => Some(key.clone()),
-        None => None,
-    };
-    if let Some(prefix) = &params.prefix {
-        if lower < *prefix {
-            lower.clone_from(prefix);
-        }
-        if let Some(end) = prefix_end(prefix) {
-            upper = Some(upper.map_or(end.clone(), |u| u.min(end)));
-        }
-    }
-    Ok((lower, upper))
-}
-
 impl DbIter {
     /// Opens a cursor over the snapshot of `params` or the latest view.
     pub fn open(core: &Arc<DbCore>, params: &ReadParams) -> Result<DbIter> {
         core.check_open()?;
-        let (lower, upper) = bounds(params)?;
+        let bounds = Bounds::of(params, &core.keyspace.order)?;
         let state = core.keyspace.state.load();
         // After the state, never before it: see read_state.
         let seq = params.snapshot.unwrap_or_else(|| core.visible());
@@ -196,18 +163,16 @@ impl DbIter {
                 sources.push(Source::Memory(memtable.iter()));
             }
         }
-        let inside = |smallest: &[u8], largest: &[u8]| {
-            largest >= lower.as_slice() && upper.as_deref().is_none_or(|upper| smallest < upper)
-        };
         for table in state.version.level(0) {
-            if inside(&table.meta.smallest, &table.meta.largest) {
+            if bounds.meets(&table.meta.smallest, &table.meta.largest) {
                 let reader = core.tables.reader(table)?;
                 sources.push(Source::Table(TableIter::new(reader, access)));
             }
         }
         for level in 1..state.version.levels() {
             let tables = state.version.level_shared(level);
-            let overlapping = tables.iter().filter(|t| inside(&t.meta.smallest, &t.meta.largest));
+            let inside = |t: &&Arc<TableHandle>| bounds.meets(&t.meta.smallest, &t.meta.largest);
+            let overlapping = tables.iter().filter(inside);
             let tables: Arc<[Arc<TableHandle>]> = match overlapping.clone().count() {
                 all if all == tables.len() => tables,
                 _ => overlapping.cloned().collect(),
@@ -220,11 +185,10 @@ impl DbIter {
         core.children.fetch_add(1, Ordering::AcqRel);
         core.iterators.fetch_add(1, Ordering::Relaxed);
         Ok(DbIter {
-            merge: MergingIter::new(sources),
+            merge: MergingIter::new(sources, core.keyspace.order.clone()),
             core: core.clone(),
             seq,
-            lower,
-            upper,
+            bounds,
             limit: params.limit,
             left: 0,
             timeout_us: params.timeout_us,
@@ -277,10 +241,10 @@ impl DbIter {
     /// Goes to the first row; false when the range is empty.
     pub fn first(&mut self) -> Result<bool> {
         self.moving(true, |it| {
-            let lower = std::mem::take(&mut it.lower);
-            let sought = it.merge.seek(&lower, TAG_MAX);
-            it.lower = lower;
-            sought?;
+            match &it.bounds.lower {
+                Some(lower) => it.merge.seek(&lower.key, lower.tag())?,
+                None => it.merge.seek_to_first()?,
+            }
             it.find_forward(false)
         })
     }
@@ -291,12 +255,8 @@ impl DbIter {
     }
 
     fn go_last(&mut self) -> Result<()> {
-        match self.upper.take() {
-            Some(upper) => {
-                let sought = self.merge.seek_before(&upper, TAG_MAX);
-                self.upper = Some(upper);
-                sought?;
-            }
+        match &self.bounds.upper {
+            Some(upper) => self.merge.seek_before(&upper.key, upper.tag())?,
             None => self.merge.seek_to_last()?,
         }
         self.find_backward()
@@ -362,13 +322,10 @@ impl DbIter {
             let error = Error::new(ErrorKind::Limit, Area::Argument, message);
             return Err(error.with_value(KEY_LEN_MAX as u64));
         }
+        self.bounds.order().check_key(key)?;
         match mode {
-            SeekMode::Ge | SeekMode::Gt if key < self.lower.as_slice() => self.first(),
-            SeekMode::Le | SeekMode::Lt
-                if self.upper.as_deref().is_some_and(|upper| key >= upper) =>
-            {
-                self.last()
-            }
+            SeekMode::Ge | SeekMode::Gt if !self.bounds.begins_by(key) => self.first(),
+            SeekMode::Le | SeekMode::Lt if self.bounds.ends_before(key) => self.last(),
             SeekMode::Ge => self.moving(true, |it| {
                 it.merge.seek(key, seek_tag(it.seq))?;
                 it.find_forward(false)
@@ -386,10 +343,9 @@ impl DbIter {
                 it.find_backward()
             }),
             SeekMode::Eq => self.moving(true, |it| {
-                let inside = key >= it.lower.as_slice()
-                    && it.upper.as_deref().is_none_or(|upper| key < upper);
+                let inside = it.bounds.meets(key, key);
                 it.merge.seek(key, seek_tag(it.seq))?;
-                let hit = inside && it.merge.valid() && it.merge.key() == key;
+                let hit = inside && it.merge.valid() && it.is_at(key);
                 let put = hit && it.kind()? == EntryKind::Put;
                 it.position = if put { Position::Forward } else { Position::Fresh };
                 Ok(())
@@ -479,6 +435,12 @@ impl DbIter {
         })
     }
 
+    /// Whether the merging cursor, which is valid, stands on a version of `key`.
+    #[inline]
+    fn is_at(&self, key: &[u8]) -> bool {
+        self.bounds.order().same(self.merge.key(), key)
+    }
+
     fn stay(&self) -> Result<bool> {
         self.core.check_open()?;
         Ok(false)
@@ -517,15 +479,14 @@ impl DbIter {
         self.skip = skip;
         let mut steps = 0;
         while self.merge.valid() {
-            let key = self.merge.key();
-            if self.upper.as_deref().is_some_and(|upper| key >= upper) {
+            if self.bounds.ends_before(self.merge.key()) {
                 break;
             }
             if let Err(error) = self.tick(&mut steps) {
                 self.position = Position::PausedForward;
                 return Err(error);
             }
-            let passed = self.skip && key == self.saved.key.as_slice();
+            let passed = self.skip && self.is_at(&self.saved.key);
             if !passed && tag_seq(self.merge.tag()) <= self.seq {
                 if self.kind()? == EntryKind::Put {
                     self.position = Position::Forward;
@@ -547,8 +508,8 @@ impl DbIter {
         // whether that version is a put.
         let mut inside = false;
         let mut found = false;
-        while self.merge.valid() && self.merge.key() >= self.lower.as_slice() {
-            if inside && self.merge.key() != self.saved.key.as_slice() {
+        while self.merge.valid() && self.bounds.begins_by(self.merge.key()) {
+            if inside && !self.is_at(&self.saved.key) {
                 if found {
                     break;
                 }

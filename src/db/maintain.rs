@@ -50,6 +50,9 @@ impl DbCore {
         force: bool,
         progress: Progress<'_>,
     ) -> Result<()> {
+        for key in [lo, hi].into_iter().flatten() {
+            self.keyspace.order.check_key(key)?;
+        }
         self.flush()?;
         let version = self.keyspace.state.load().version.clone();
         let total = (0..version.levels()).map(|level| version.level_bytes(level)).sum();
@@ -116,23 +119,27 @@ impl Manual<'_, '_> {
             &Inflight,
         ) -> Option<CompactionPlan>,
     ) -> Result<()> {
-        let (core, hi) = (self.core, self.hi);
-        let mut from = self.lo.map(<[u8]>::to_vec);
+        let (core, lo, hi) = (self.core, self.lo, self.hi);
+        let order = &core.keyspace.order;
+        let mut done: Option<Vec<u8>> = None;
         let none = Inflight::default();
         loop {
             self.report(0)?;
             let plan = core.compact_by(|version| {
-                pick(version, level, from.as_deref(), hi, core.keyspace.id, &core.limits, &none)
+                // What was done last ends here; a table that reaches further is found by its own end.
+                let from = match done.as_deref() {
+                    None => lo,
+                    Some(done) => Some(version.beyond(level, done)?.meta.largest.as_slice()),
+                };
+                pick(version, level, from, hi, core.keyspace.id, &core.limits, &none)
             })?;
             let Some(plan) = plan else { return Ok(()) };
             self.report(plan.bytes())?;
             let Some((_, last)) = plan.input_range() else { return Ok(()) };
-            let mut after = last.to_vec();
-            after.push(0);
-            if hi.is_some_and(|hi| after.as_slice() > hi) {
+            if hi.is_some_and(|hi| order.compare(last, hi).is_ge()) {
                 return Ok(());
             }
-            from = Some(after);
+            done = Some(last.to_vec());
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `pace`, `stats`, `events`
 //! (small parts), `core` (what is shared, the lock order, sticky failure), `install` (the one door by which
-//! the tree changes), `durable`, `stall`, `write`, `read`, `iter`, `rows` (the user stories), `background`,
+//! the tree changes), `durable`, `stall`, `write`, `read`, `bounds`, `iter`, `rows` (the user stories), `background`,
 //! `compact`, `logs` and `obsolete` (work behind the scenes), `open`, `close`, `maintain` (flush, compact,
 //! sync), `approximate`, `property`, `metrics`, `handle` (the engine as one value).
 
@@ -19,6 +19,7 @@ pub mod install;
 pub mod logs;
 pub mod obsolete;
 pub mod read;
+pub mod bounds;
 pub mod iter;
 pub mod rows;
 pub mod background;

@@ -26,9 +26,10 @@ use crate::env::call::ENOENT;
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::job::JobContext;
-use crate::key::{BYTEWISE_NAME, make_tag};
+use crate::key::make_tag;
 use crate::memtable::table::MemTable;
 use crate::options::Options;
+use crate::order::Order;
 use crate::retire::RetireList;
 use crate::shared::{LogLevel, Share};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock};
@@ -207,20 +208,22 @@ fn create_in(
     options: &Options,
     retire: &Arc<RetireList>,
 ) -> Result<Opened> {
+    let order = options.order();
     let facts = KeyspaceFacts {
         id: DEFAULT_KEYSPACE,
         name: "default".to_owned(),
-        comparator: BYTEWISE_NAME.to_owned(),
-        exact: true,
+        comparator: order.name().to_owned(),
+        exact: order.exact(),
         options: String::new(),
     };
     let levels = options.levels as usize;
-    let set = VersionSet::create(fs.clone(), dir.clone(), facts, levels, retire.clone())?;
+    let set =
+        VersionSet::create(fs.clone(), dir.clone(), facts, order.clone(), levels, retire.clone())?;
     let log = LogWriter::new(dir.clone(), Vec::new());
     Ok(Opened {
         set,
         writer: Writer { log, next_seq: 1 },
-        active: MemTable::new(DEFAULT_KEYSPACE, Some(retire.clone())),
+        active: MemTable::new(DEFAULT_KEYSPACE, order, Some(retire.clone())),
         frozen: Vec::new(),
         visible: 0,
         recovered: Recovered::default(),
@@ -240,7 +243,7 @@ fn recover_in(
         return Err(Error::new(ErrorKind::Corrupt, Area::Manifest, message));
     };
     let state = &loaded.state;
-    check_keyspaces(state, dir)?;
+    check_keyspaces(state, dir, &options.order())?;
     let flushed = state.keyspaces.get(&DEFAULT_KEYSPACE).map_or(0, |k| k.flushed);
     let floor = state.log_floor;
     let facts = log_facts(state, listing);
@@ -251,7 +254,14 @@ fn recover_in(
     recovered.dropped_bytes += loaded.dropped_bytes;
     let (active, frozen) = replay(dir, options, &facts, &recovered, flushed, retire)?;
     let levels = options.levels as usize;
-    let mut set = VersionSet::recover(fs.clone(), dir.clone(), loaded, levels, retire.clone())?;
+    let mut set = VersionSet::recover(
+        fs.clone(),
+        dir.clone(),
+        loaded,
+        options.order(),
+        levels,
+        retire.clone(),
+    )?;
     let counted: Vec<FileNum> = recovered.counted.iter().map(|tail| tail.number).collect();
     set.set_recovery(&counted, &recovered.dropped, highest, max_seq);
     let live = set.live_tables();
@@ -265,16 +275,18 @@ fn recover_in(
     Ok(Opened { set, writer, active, frozen, visible, recovered, orphans })
 }
 
-/// This release knows the default keyspace in bytewise order.
-fn check_keyspaces(state: &ManifestState, dir: &Dir) -> Result<()> {
+/// This release knows the default keyspace, in the order that it was made with.
+fn check_keyspaces(state: &ManifestState, dir: &Dir, order: &Order) -> Result<()> {
+    let shown = |name: &str, exact| format!("{name}{}", if exact { "" } else { " (not exact)" });
     for keyspace in state.keyspaces.values() {
         let facts = &keyspace.facts;
-        if facts.comparator != BYTEWISE_NAME {
+        if (facts.comparator.as_str(), facts.exact) != (order.name(), order.exact()) {
             let message = format!(
-                "{}: keyspace {} has the key order {}, this library knows {BYTEWISE_NAME}",
+                "{}: keyspace {} has the key order {}, it was opened with {}",
                 dir.path(),
                 facts.name,
-                facts.comparator
+                shown(&facts.comparator, facts.exact),
+                shown(order.name(), order.exact())
             );
             return Err(Error::new(ErrorKind::Comparator, Area::Manifest, message));
         }
@@ -322,13 +334,13 @@ fn replay(
     let bytes: u64 = recovered.counted.iter().map(|tail| tail.len).sum();
     // A log written with a larger write buffer must not become thousands of memtables.
     let limit = options.write_buffer.max(bytes / 4);
-    let mut active = MemTable::new(DEFAULT_KEYSPACE, Some(retire.clone()));
+    let fresh = || MemTable::new(DEFAULT_KEYSPACE, options.order(), Some(retire.clone()));
+    let mut active = fresh();
     let mut frozen: Vec<Arc<MemTable>> = Vec::new();
     recover::replay(dir, recovered, facts, &mut |log, first, batch| {
         if !active.is_empty() && active.bytes() + batch.len() as u64 > limit {
             active.freeze(first - 1);
-            let fresh = MemTable::new(DEFAULT_KEYSPACE, Some(retire.clone()));
-            frozen.insert(0, std::mem::replace(&mut active, fresh));
+            frozen.insert(0, std::mem::replace(&mut active, fresh()));
         }
         let mut reader = BatchReader::new(batch)?;
         let mut seq = first;
@@ -355,7 +367,7 @@ fn assemble(
     let Opened { set, writer, active, frozen, visible, recovered, orphans } = opened;
     let (blocks, share, threads) = of_env(options);
     let open_max = options.open_tables_max as usize;
-    let tables = TableCache::new(dir.clone(), blocks.clone(), open_max);
+    let tables = TableCache::new(dir.clone(), options.order(), blocks.clone(), open_max);
     let numbers = set.numbers();
     let version = set.version(DEFAULT_KEYSPACE);
     let db_id = set.state().db_id;
@@ -386,6 +398,7 @@ fn assemble(
         numbers,
         keyspace: Keyspace {
             id: DEFAULT_KEYSPACE,
+            order: options.order(),
             state: StateCell::new(active, frozen, version, retire.clone()),
             flushed: AtomicU64::new(0),
         },
@@ -457,6 +470,7 @@ fn job_context(
     retire: &Arc<RetireList>,
 ) -> JobContext {
     let level_options = |level: usize| TableOptions {
+        order: options.order(),
         block_size: options.block_size as usize,
         block_entries: options.block_entries as usize,
         filter: options.filter.unwrap_or_default(),

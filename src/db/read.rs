@@ -13,6 +13,7 @@ use crate::error::{Area, Error, ErrorKind, Result};
 use crate::hash::hash64;
 use crate::key::{EntryKind, Tag, seek_tag, tag_kind};
 use crate::memtable::table::MemTable;
+use crate::order::Order;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::table::reader::BlockValue;
@@ -91,9 +92,9 @@ fn answer(tag: Tag, value: Owner) -> Result<Answer> {
     }
 }
 
-fn check_key(key: &[u8]) -> Result<()> {
+fn check_key(order: &Order, key: &[u8]) -> Result<()> {
     if key.len() <= KEY_LEN_MAX {
-        return Ok(());
+        return order.check_key(key);
     }
     let message = format!("key of {} bytes, at most {KEY_LEN_MAX}", key.len());
     let error = Error::new(ErrorKind::Limit, Area::Argument, message);
@@ -114,7 +115,7 @@ impl DbCore {
     /// The value of a key, or `None` when it is absent.
     pub fn get(&self, params: &ReadParams, key: &[u8]) -> Result<Option<PinnedValue>> {
         self.check_open()?;
-        check_key(key)?;
+        check_key(&self.keyspace.order, key)?;
         self.stats.gets.add(1);
         let found = self.keyspace.state.with(|state| {
             // After the state, never before it: see read_state.
@@ -145,7 +146,7 @@ impl DbCore {
             let tag = seek_tag(seq);
             for at in 0..n {
                 let found = key_at(at).and_then(|key| {
-                    check_key(key)?;
+                    check_key(&self.keyspace.order, key)?;
                     Lookup { core: self, key, hash: 0, tag, params, deadline }.run(state)
                 });
                 hits += u64::from(matches!(found, Ok(Some(_))));
@@ -168,8 +169,10 @@ impl Lookup<'_> {
             }
         }
         self.hash = hash64(self.key, 0);
+        let order = &self.core.keyspace.order;
         for table in state.version.level(0) {
-            if self.key < table.meta.smallest.as_slice() || self.key > table.meta.largest.as_slice()
+            if order.compare(self.key, &table.meta.smallest).is_lt()
+                || order.compare(self.key, &table.meta.largest).is_gt()
             {
                 continue;
             }

@@ -67,6 +67,9 @@ impl DbCore {
             }
             return Ok(self.visible());
         }
+        if self.keyspace.order.checks_keys() {
+            self.check_keys(bytes)?;
+        }
         let deadline = deadline_after(params.timeout_us);
         let patience = Patience { no_stall: params.no_stall, deadline };
         let mut leadership = match self.queue.join(bytes, count, durability, patience) {
@@ -88,6 +91,15 @@ impl DbCore {
             self.sync_if_due();
         }
         own
+    }
+
+    /// Refuses a batch with a key that the order does not take.
+    fn check_keys(&self, bytes: &[u8]) -> Result<()> {
+        let mut reader = BatchReader::new(bytes)?;
+        while let Some(op) = reader.next_op()? {
+            self.keyspace.order.check_key(op.key)?;
+        }
+        Ok(())
     }
 
     /// Writes the group of this leader; returns the first sequence number of every member, the leader's
@@ -229,7 +241,8 @@ impl DbCore {
     pub fn freeze(&self, writer: &mut Writer) {
         let active = self.keyspace.state.with(|state| state.active.clone());
         active.freeze(writer.next_seq - 1);
-        let fresh = MemTable::new(self.keyspace.id, Some(self.retire.clone()));
+        let fresh =
+            MemTable::new(self.keyspace.id, self.keyspace.order.clone(), Some(self.retire.clone()));
         self.keyspace.state.switch_memtable(fresh);
         self.reprice();
         self.log(LogLevel::Debug, || "a memtable is full".to_owned());

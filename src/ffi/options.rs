@@ -210,11 +210,12 @@ pub unsafe extern "C" fn esker_option_at(
             OptionKind::Text => esker_option_type::ESKER_OPTION_TEXT,
             OptionKind::Object => esker_option_type::ESKER_OPTION_OBJECT,
         };
-        let of_env = esker_option_flags::ESKER_OPTION_ENV as u32;
+        let flag = |set, flag: esker_option_flags| if set { flag as u32 } else { 0 };
         out.set(esker_option_info {
             id: spec.id,
             r#type: kind as u32,
-            flags: if spec.is_of_env() { of_env } else { 0 },
+            flags: flag(spec.is_of_env(), esker_option_flags::ESKER_OPTION_ENV)
+                | flag(spec.is_persistent(), esker_option_flags::ESKER_OPTION_PERSISTENT),
             name: spec.name.as_ptr(),
             unit: spec.unit.as_ptr(),
             choices: spec.choices.map_or(ptr::null(), CStr::as_ptr),

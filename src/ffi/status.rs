@@ -92,6 +92,7 @@ pub fn status_of(error: &Error) -> esker_status {
         ErrorKind::Invalid => ESKER_INVALID,
         ErrorKind::Misuse => ESKER_MISUSE,
         ErrorKind::Limit => ESKER_LIMIT,
+        ErrorKind::Unsupported => ESKER_UNSUPPORTED,
         ErrorKind::AbiMismatch => ESKER_ABI_MISMATCH,
         ErrorKind::Io => ESKER_IO,
         ErrorKind::NoSpace => ESKER_NOSPACE,

@@ -16,7 +16,8 @@
 
 use crate::error::{Error, Result};
 use crate::iter::internal::InternalIterator;
-use crate::key::{Tag, compare_internal};
+use crate::key::Tag;
+use crate::order::Order;
 use std::cmp::Ordering;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ enum Direction {
 /// Cursor over the union of `children`, newest first.
 pub struct MergingIter<I> {
     children: Vec<I>,
+    order: Order,
     /// Children that stand on an entry, as a heap: the root is next in `direction`.
     heap: Vec<usize>,
     direction: Direction,
@@ -36,21 +38,22 @@ pub struct MergingIter<I> {
 }
 
 impl<I: InternalIterator> MergingIter<I> {
-    /// Merges `children`, newest first: of equal internal keys the earlier child's entry comes first.
-    /// Touches no child before the first seek.
-    pub fn new(children: Vec<I>) -> MergingIter<I> {
+    /// Merges `children`, newest first, whose keys come in `order`: of equal internal keys the earlier
+    /// child's entry comes first. Touches no child before the first seek.
+    pub fn new(children: Vec<I>, order: Order) -> MergingIter<I> {
         let heap = Vec::with_capacity(children.len());
         let direction = Direction::Forward;
-        MergingIter { children, heap, direction, error: None, turn_key: Vec::new() }
+        MergingIter { children, order, heap, direction, error: None, turn_key: Vec::new() }
     }
 
     /// Whether child `a` comes before child `b` in the current direction.
     fn ahead(&self, a: usize, b: usize) -> bool {
         let (x, y) = (&self.children[a], &self.children[b]);
-        let order = compare_internal(x.key(), x.tag(), y.key(), y.tag()).then(a.cmp(&b));
+        let keys = self.order.compare_internal(x.key(), x.tag(), y.key(), y.tag());
+        let place = keys.then(a.cmp(&b));
         match self.direction {
-            Direction::Forward => order == Ordering::Less,
-            Direction::Backward => order == Ordering::Greater,
+            Direction::Forward => place == Ordering::Less,
+            Direction::Backward => place == Ordering::Greater,
         }
     }
 

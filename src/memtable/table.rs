@@ -13,6 +13,7 @@ use crate::iter::internal::InternalIterator;
 use crate::key::{EntryKind, Tag, tag_kind, tag_seq};
 use crate::memtable::index::MemIndex;
 use crate::memtable::skiplist::{SkipCursor, SkipIndex};
+use crate::order::Order;
 use crate::retire::RetireList;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 use crate::types::{FileNum, KeyspaceId, SeqNo};
@@ -34,10 +35,14 @@ pub struct MemTable {
 
 impl MemTable {
     /// Makes an empty memtable. Its memory goes to `retire` in the end, or is freed in place without one.
-    pub fn new(keyspace: KeyspaceId, retire: Option<Arc<RetireList>>) -> Arc<MemTable> {
+    pub fn new(
+        keyspace: KeyspaceId,
+        order: Order,
+        retire: Option<Arc<RetireList>>,
+    ) -> Arc<MemTable> {
         Arc::new(MemTable {
             keyspace,
-            index: Some(Arc::new(SkipIndex::new())),
+            index: Some(Arc::new(SkipIndex::new(order))),
             max_seq: AtomicU64::new(0),
             deletes: AtomicU64::new(0),
             first_log: AtomicU64::new(0),

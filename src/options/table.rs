@@ -11,6 +11,7 @@ use crate::compress::Codec;
 use crate::error::{Area, Error, Result};
 use crate::filter::kind::FilterKind;
 use crate::options::{Durability, GIB, KIB, MIB, Options};
+use crate::order::{BUILTIN_PREFIX, Order};
 use crate::types::{LEVELS_MAX, VictimChoice};
 use std::ffi::CStr;
 
@@ -108,6 +109,9 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
     spec!(2 c"env", c"", c"private", (0, 0),
         c"Threads, cache, memory budget and logger that databases share.",
         Field::Object { get: |o| o.env.name().to_owned() }),
+    spec!(3 c"comparator", c"", Some(c"bytewise|reverse|u64_be|u64_le|i64_le"), c"bytewise", (0, 0),
+        c"Order of the keys: by their bytes, or keys of eight bytes as numbers. Stored with the database.",
+        Field::Text { get: comparator_text, set: set_comparator }),
     spec!(5 c"file_mode", c"octal", c"0600", (0o600, 0o777),
         c"Mode of new files before the umask; directories get the matching x bits.",
         Field::Number { shown: Shown::Octal, get: |o| u64::from(o.file_mode), set: |o, v| o.file_mode = v as u32 }),
@@ -181,6 +185,18 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
 fn set_durability(options: &mut Options, number: u64) {
     // Out of range cannot get here (the table's range is 1 to 4); the value then stays as it is.
     options.durability = Durability::from_number(number).unwrap_or(options.durability);
+}
+
+fn comparator_text(options: &Options) -> String {
+    let name = options.comparator.name();
+    name.strip_prefix(BUILTIN_PREFIX).unwrap_or(name).to_owned()
+}
+
+fn set_comparator(options: &mut Options, text: &str) -> bool {
+    let order = Order::builtin(&format!("{BUILTIN_PREFIX}{text}"));
+    let known = order.is_some();
+    options.comparator = order.unwrap_or_default();
+    known
 }
 
 fn compression_text(options: &Options) -> String {
@@ -263,6 +279,11 @@ impl OptionSpec {
     /// Whether it is an option of envs (cache_bytes, threads, memtable_budget).
     pub fn is_of_env(&self) -> bool {
         matches!(self.id, 40 | 60 | 61)
+    }
+
+    /// Whether it is stored with a database, which then cannot be opened with another value.
+    pub fn is_persistent(&self) -> bool {
+        matches!(self.id, 3)
     }
 
     /// The default as a number, 0 for texts.

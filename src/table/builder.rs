@@ -17,7 +17,8 @@ use crate::env::api::File;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::filter::kind::FilterBuilder;
 use crate::hash::hash64;
-use crate::key::{EntryKind, Tag, compare_internal, tag_kind, tag_seq};
+use crate::key::{EntryKind, Tag, tag_kind, tag_seq};
+use crate::order::Order;
 use crate::table::format::{FOOTER_LEN, Footer, SectionHandle, WORD, salt_of};
 use crate::table::index::IndexBuilder;
 use crate::table::meta::{TableMeta, TableOptions};
@@ -41,6 +42,7 @@ const WRITER: &[u8] = b"esker";
 /// Builds a table from ascending entries.
 pub struct TableBuilder {
     file: File,
+    order: Order,
     salt: u32,
     block_size: usize,
     block_entries: usize,
@@ -74,12 +76,15 @@ impl TableBuilder {
             0 => BLOCK_ENTRIES_MAX,
             limit => limit.min(BLOCK_ENTRIES_MAX),
         };
+        let order = &options.order;
+        let filter_bits = if order.exact() { options.filter_bits } else { 0 };
         TableBuilder {
             file,
+            order: order.clone(),
             salt: salt_of(&table_id),
             block_size: block_size - block_size % WORD as usize,
             block_entries,
-            filter_bits: options.filter_bits,
+            filter_bits,
             created_unix,
             meta: TableMeta {
                 file: number,
@@ -100,9 +105,9 @@ impl TableBuilder {
             raw_key_bytes: 0,
             raw_value_bytes: 0,
             last_tag: 0,
-            block: BlockBuilder::new(options.codec),
-            index: IndexBuilder::default(),
-            filter: FilterBuilder::new(options.filter, options.filter_bits),
+            block: BlockBuilder::new(options.codec, order.clone()),
+            index: IndexBuilder::new(order.clone()),
+            filter: FilterBuilder::new(options.filter, filter_bits),
             out: Vec::new(),
             written: 0,
             failed: None,
@@ -157,13 +162,17 @@ impl TableBuilder {
         let kind = tag_kind(tag).ok_or_else(|| corrupt("an entry has an unknown kind"))?;
         // A closed block is followed at once by an entry, so an empty one means no entry yet.
         let first = self.block.is_empty();
-        if !first && compare_internal(self.last_key(), self.last_tag, key, tag) != Ordering::Less {
-            return Err(corrupt("an entry is not above the one before it"));
+        if !first && self.compare_with_last(key, tag) != Ordering::Less {
+            return Err(self.order.blame(corrupt("an entry is not above the one before it")));
         }
         if first || self.last_key() != key {
             self.filter.add(hash64(key, 0));
         }
         Ok(kind)
+    }
+
+    fn compare_with_last(&self, key: &[u8], tag: Tag) -> Ordering {
+        self.order.compare_internal(self.last_key(), self.last_tag, key, tag)
     }
 
     /// Bytes of the file so far.

@@ -149,13 +149,14 @@ mod tests {
     use super::*;
     use crate::block::builder::BlockBuilder;
     use crate::compress::Codec;
+    use crate::order::Order;
 
     fn block(bytes: usize) -> Arc<Block> {
-        let mut builder = BlockBuilder::new(Codec::None);
+        let mut builder = BlockBuilder::new(Codec::None, Order::Bytewise);
         builder.add(b"k", 1, &vec![0; bytes]).unwrap();
         let mut out = Vec::new();
         builder.finish(&mut out, 0, |len| len.next_multiple_of(8)).unwrap();
-        Arc::new(Block::parse(out, 1, 0).unwrap())
+        Arc::new(Block::parse(out, &Order::Bytewise, 1, 0).unwrap())
     }
 
     #[test]

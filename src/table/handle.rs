@@ -13,6 +13,7 @@
 use crate::env::api::Dir;
 use crate::env::path::FileKind;
 use crate::error::{Area, ErrorKind, Result};
+use crate::order::Order;
 use crate::retire::RetireList;
 use crate::sync::{Arc, ArcSwapOption, AtomicBool, Mutex, Ordering, Weak};
 use crate::table::cache::BlockCache;
@@ -109,16 +110,27 @@ impl Clock {
 /// Opens tables for their handles and bounds how many are open.
 pub struct TableCache {
     dir: Arc<Dir>,
+    order: Order,
     blocks: Arc<BlockCache>,
     open_max: usize,
     clock: Mutex<Clock>,
 }
 
 impl TableCache {
-    /// At most `open_max` tables (at least 1) are kept open.
-    pub fn new(dir: Arc<Dir>, blocks: Arc<BlockCache>, open_max: usize) -> Arc<TableCache> {
+    /// At most `open_max` tables (at least 1) are kept open; their keys are in `order`.
+    pub fn new(
+        dir: Arc<Dir>,
+        order: Order,
+        blocks: Arc<BlockCache>,
+        open_max: usize,
+    ) -> Arc<TableCache> {
         let clock = Mutex::new(Clock::default());
-        Arc::new(TableCache { dir, blocks, open_max: open_max.max(1), clock })
+        Arc::new(TableCache { dir, order, blocks, open_max: open_max.max(1), clock })
+    }
+
+    /// The order of the tables' keys.
+    pub fn order(&self) -> &Order {
+        &self.order
     }
 
     /// The reader of a table, opened if need be.
@@ -142,7 +154,7 @@ impl TableCache {
             let missing = error.kind() == ErrorKind::Missing;
             if missing { error.with_kind(ErrorKind::Corrupt) } else { error }
         })?;
-        let reader = TableReader::open(file, &table.meta, self.blocks.clone())?;
+        let reader = TableReader::open(file, &self.order, &table.meta, self.blocks.clone())?;
         let reader = Arc::new(reader.retire_to(table.retire.clone()));
         let closed = {
             let mut clock = self.clock.lock();

@@ -2,8 +2,9 @@
 //!
 //! Bytes: docs/FORMAT.md, section 6.4. Separators lose their common prefix; the next eight bytes are the
 //! fence, and every 64th fence is repeated in a small array, so a search touches that array and at most
-//! 64 neighbouring fences and reads a separator only where fences tie. The index of an open table stays
-//! in memory as it is on disk.
+//! 64 neighbouring fences and reads a separator only where fences tie. In an order that is not bytewise
+//! separators are whole keys, fences are zero and a search compares separators. The index of an open table
+//! stays in memory as it is on disk.
 //!
 //! Invariants
 //! 1. Separator i is at least the last key of block i; it is above it and at most the first key of block
@@ -16,12 +17,14 @@ use crate::block::builder::shared_len;
 use crate::block::format::{BLOCK_LEN_MIN, partition};
 use crate::coding::{put_u32, put_u64, u16_at, u32_at, u64_at};
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::key::shortest_separator;
+use crate::order::{Joined, Order};
 use crate::search::count_below_u64;
 use crate::table::format::WORD;
 use crate::types::KEY_LEN_MAX;
 
 pub const INDEX_MAGIC: u32 = u32::from_le_bytes(*b"EIDX");
+/// What an index whose separators are not in order is refused with.
+pub const DESCENDING: &str = "separators descend";
 const HEADER_LEN: usize = 32;
 const TOP_STEP: usize = 64;
 /// In a separator's offset: versions of the separator's key go on in the next block.
@@ -63,6 +66,7 @@ impl Places {
 /// Gathers separators while a table is built.
 #[derive(Default)]
 pub struct IndexBuilder {
+    order: Order,
     heap: Vec<u8>,
     ends: Vec<(usize, bool)>,
     block_words: Vec<u32>,
@@ -73,6 +77,11 @@ fn too_large() -> Error {
 }
 
 impl IndexBuilder {
+    /// For keys that come in `order`.
+    pub fn new(order: Order) -> IndexBuilder {
+        IndexBuilder { order, ..IndexBuilder::default() }
+    }
+
     pub fn count(&self) -> usize {
         self.ends.len()
     }
@@ -86,9 +95,9 @@ impl IndexBuilder {
     /// the block behind it.
     pub fn add(&mut self, end: u64, last: &[u8], next: Option<&[u8]>) -> Result<()> {
         let words = u32::try_from(end / WORD).map_err(|_| too_large())?;
-        let continues = next == Some(last);
+        let continues = next.is_some_and(|next| self.order.same(next, last));
         let separator = match next {
-            Some(next) if !continues => shortest_separator(last, next),
+            Some(next) if !continues => self.order.separator(last, next),
             _ => last,
         };
         self.heap.extend_from_slice(separator);
@@ -109,12 +118,22 @@ impl IndexBuilder {
         self.heap.get(start..end).unwrap_or_default()
     }
 
+    /// Length of what all separators begin with.
+    fn lcp(&self) -> usize {
+        let first = self.separator(0);
+        if self.order.is_bytewise() {
+            // Separators ascend: what the first and the last share, all share.
+            return shared_len(first, self.separator(self.count().saturating_sub(1)));
+        }
+        (0..self.count()).fold(first.len(), |len, at| {
+            shared_len(first.get(..len).unwrap_or_default(), self.separator(at))
+        })
+    }
+
     /// The index block.
     pub fn finish(&self) -> Result<Vec<u8>> {
         let count = self.ends.len();
-        let (first, last) = (self.separator(0), self.separator(count.saturating_sub(1)));
-        // Separators ascend: what the first and the last share, all share.
-        let lcp = shared_len(first, last);
+        let (first, lcp) = (self.separator(0), self.lcp());
         let places = Places::of(count, lcp).ok_or_else(too_large)?;
         let len = places.heap + self.heap.len() - lcp * count;
         let len = len.next_multiple_of(WORD as usize);
@@ -132,7 +151,8 @@ impl IndexBuilder {
         out.resize(places.top, 0);
         let stripped = |at: usize| self.separator(at).get(lcp..).unwrap_or_default();
         for at in (0..count).step_by(TOP_STEP).chain(0..count) {
-            put_u64(&mut out, fence_of(stripped(at)));
+            let fence = if self.order.is_bytewise() { fence_of(stripped(at)) } else { 0 };
+            put_u64(&mut out, fence);
         }
         put_u32(&mut out, 0);
         for words in &self.block_words {
@@ -155,6 +175,7 @@ impl IndexBuilder {
 /// The checked index of an open table.
 #[derive(Debug, Default)]
 pub struct Index {
+    order: Order,
     bytes: Vec<u8>,
     count: usize,
     lcp: usize,
@@ -163,7 +184,11 @@ pub struct Index {
 
 impl Index {
     /// Takes an index block whose checksum has passed; `Err` says what is wrong with it.
-    pub fn open(bytes: Vec<u8>, data_len: u64) -> std::result::Result<Index, &'static str> {
+    pub fn open(
+        bytes: Vec<u8>,
+        order: &Order,
+        data_len: u64,
+    ) -> std::result::Result<Index, &'static str> {
         const SHORT: &str = "shorter than its header says";
         if u32_at(&bytes, 0) != Some(INDEX_MAGIC) || u16_at(&bytes, 10) != Some(0) {
             return Err("no magic number, or unknown flags");
@@ -180,7 +205,7 @@ impl Index {
                 return Err("arrays are not where they belong");
             }
         }
-        let index = Index { bytes, count, lcp, places };
+        let index = Index { order: order.clone(), bytes, count, lcp, places };
         index.check_blocks(data_len)?;
         index.check_separators()?;
         Ok(index)
@@ -204,6 +229,7 @@ impl Index {
         if self.separator_word(0) & !CONTINUES != 0 {
             return Err("separators do not begin the heap");
         }
+        let (mut before, mut this) = (Joined::new(self.common()), Joined::new(self.common()));
         for at in 0..self.count {
             let from = self.separator_word(at) & !CONTINUES;
             let to = self.separator_word(at.saturating_add(1)) & !CONTINUES;
@@ -214,14 +240,20 @@ impl Index {
             if self.lcp.saturating_add(separator.len()) > KEY_LEN_MAX {
                 return Err("a separator is longer than any key may be");
             }
-            if self.fence(at) != fence_of(separator) {
+            let bytewise = self.order.is_bytewise();
+            if self.fence(at) != if bytewise { fence_of(separator) } else { 0 } {
                 return Err("a fence does not match its separator");
             }
             if at % TOP_STEP == 0 && self.top(at / TOP_STEP) != self.fence(at) {
                 return Err("a top fence does not match its fence");
             }
-            if at > 0 && self.separator(at.saturating_sub(1)) > separator {
-                return Err("separators descend");
+            let Some(last) = at.checked_sub(1).map(|last| self.separator(last)) else { continue };
+            let descends = match bytewise {
+                true => last > separator,
+                false => self.order.compare(before.with(last), this.with(separator)).is_gt(),
+            };
+            if descends {
+                return Err(DESCENDING);
             }
         }
         if self.separator_word(self.count) & CONTINUES != 0 || self.continues(self.count - 1) {
@@ -253,6 +285,19 @@ impl Index {
 
     /// The first block that can hold an entry of `key` or of a larger key; the count when there is none.
     pub fn find(&self, key: &[u8]) -> usize {
+        if self.order.is_bytewise() { self.find_by_bytes(key) } else { self.find_by_order(key) }
+    }
+
+    fn find_by_order(&self, key: &[u8]) -> usize {
+        let mut joined = Joined::new(self.common());
+        let mut compare = |at: usize| self.order.compare(joined.with(self.separator(at)), key);
+        let at = partition(0..self.count, |at| compare(at).is_lt());
+        let next = at.saturating_add(1);
+        // As below: a key that is a separator begins in the next block.
+        if next < self.count && !self.continues(at) && compare(at).is_eq() { next } else { at }
+    }
+
+    fn find_by_bytes(&self, key: &[u8]) -> usize {
         let common = self.common();
         let Some(suffix) = key.strip_prefix(common) else {
             return if key < common { 0 } else { self.count };
@@ -333,7 +378,11 @@ mod tests {
 
     /// Blocks of 64 bytes, each with a first and a last key.
     fn build(blocks: &[(&[u8], &[u8])]) -> Vec<u8> {
-        let mut builder = IndexBuilder::default();
+        build_in(&Order::Bytewise, blocks)
+    }
+
+    fn build_in(order: &Order, blocks: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut builder = IndexBuilder::new(order.clone());
         for (at, (_, last)) in blocks.iter().enumerate() {
             let next = blocks.get(at + 1).map(|block| block.0);
             builder.add((at as u64 + 1) * 64, last, next).unwrap();
@@ -344,7 +393,7 @@ mod tests {
     /// First block whose last key is at least `key`, allowing for the block before it when `key` falls
     /// into the gap between them.
     fn check(blocks: &[(&[u8], &[u8])], keys: &[&[u8]]) {
-        let index = Index::open(build(blocks), blocks.len() as u64 * 64).unwrap();
+        let index = Index::open(build(blocks), &Order::Bytewise, blocks.len() as u64 * 64).unwrap();
         for key in keys {
             let exact = blocks.iter().position(|(_, last)| last >= key).unwrap_or(blocks.len());
             let found = index.find(key);
@@ -362,7 +411,7 @@ mod tests {
             &blocks,
             &[b"", b"a", b"apple", b"apx", b"b", b"banana", b"c", b"fig", b"fih", b"pear"],
         );
-        let index = Index::open(build(&blocks), 256).unwrap();
+        let index = Index::open(build(&blocks), &Order::Bytewise, 256).unwrap();
         assert_eq!(index.find(b"fig"), 1, "the newest version of a key is in its first block");
         assert_eq!(index.find(b"banana"), 1, "a first key costs no look at the block before");
         assert_eq!(index.find(b"peas"), 4);
@@ -392,21 +441,45 @@ mod tests {
         for at in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[at / 8] ^= 1 << (at % 8);
-            if let Ok(index) = Index::open(bad, 192) {
+            if let Ok(index) = Index::open(bad, &Order::Bytewise, 192) {
                 for key in [&b""[..], b"a", b"banana", b"fig", b"pear", b"zzz"] {
                     assert!(index.find(key) <= 3);
                 }
             }
         }
-        assert!(Index::open(good.clone(), 200).is_err());
-        assert!(Index::open(good[..good.len() - 16].to_vec(), 192).is_err());
+        assert!(Index::open(good.clone(), &Order::Bytewise, 200).is_err());
+        assert!(Index::open(good[..good.len() - 16].to_vec(), &Order::Bytewise, 192).is_err());
     }
 
     #[test]
     fn hostile_counts_do_not_allocate() {
         let mut bad = build(&[(b"a", b"b")]);
         bad[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert!(Index::open(bad, 64).is_err());
-        assert!(Index::open(vec![0; 3], 64).is_err());
+        assert!(Index::open(bad, &Order::Bytewise, 64).is_err());
+        assert!(Index::open(vec![0; 3], &Order::Bytewise, 64).is_err());
+    }
+
+    #[test]
+    fn search_compares_whole_keys_in_other_orders() {
+        let blocks: [(&[u8], &[u8]); 4] =
+            [(b"key9", b"key8"), (b"key7", b"key5"), (b"key5", b"key5"), (b"key5", b"key")];
+        let index = Index::open(build_in(&Order::Reverse, &blocks), &Order::Reverse, 256).unwrap();
+        for (key, block) in [
+            (&b"z"[..], 0),
+            (b"key9", 0),
+            (b"key8", 0),
+            // Between two blocks: the index does not know where the first one ends.
+            (b"key7x", 0),
+            (b"key7", 1),
+            (b"key5", 1),
+            (b"key4", 3),
+            (b"key", 3),
+            (b"", 4),
+        ] {
+            assert_eq!(index.find(key), block, "{key:?}");
+        }
+        assert_eq!((index.bound(0), index.bound(3)), (b"key7".to_vec(), b"key".to_vec()));
+        let other = Index::open(build_in(&Order::Reverse, &blocks), &Order::Bytewise, 256);
+        assert!(other.is_err(), "the fences are another order's");
     }
 }

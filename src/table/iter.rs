@@ -52,7 +52,7 @@ impl TableIter {
     fn search(&mut self, key: &[u8], tag: Tag) -> Result<()> {
         let mut at = self.reader.index().find(key);
         while self.enter(at)? {
-            self.block.seek(key, tag);
+            self.block.seek(self.reader.order(), key, tag);
             // Versions of one key may fill several blocks.
             if self.block.valid() || !self.reader.index().continues(at) {
                 break;

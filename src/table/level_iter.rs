@@ -76,7 +76,8 @@ impl LevelIter {
 
     /// First table whose largest key is at least `key`.
     fn find(&self, key: &[u8]) -> usize {
-        self.tables.partition_point(|table| table.meta.largest.as_slice() < key)
+        let order = self.cache.order();
+        self.tables.partition_point(|table| order.compare(&table.meta.largest, key).is_lt())
     }
 
     /// Moves the entered cursor; after an error it is left.
@@ -114,7 +115,7 @@ impl InternalIterator for LevelIter {
         let at = self.find(key);
         match self.tables.get(at) {
             // The table may begin at or before the key.
-            Some(table) if table.meta.smallest.as_slice() <= key => {
+            Some(table) if self.cache.order().compare(&table.meta.smallest, key).is_le() => {
                 self.enter(Some(at), |iter| iter.seek_before(key, tag))?;
                 self.roll_back()
             }

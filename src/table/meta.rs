@@ -9,6 +9,7 @@
 
 use crate::compress::Codec;
 use crate::filter::kind::FilterKind;
+use crate::order::Order;
 use crate::types::{FileNum, SeqNo, TableId};
 
 /// The facts of one table file.
@@ -39,6 +40,8 @@ pub struct TableMeta {
 /// How a table is to be built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableOptions {
+    /// Of the keys; one that is not exact gets no filter.
+    pub order: Order,
     /// Target bytes of a data block, trailer included.
     pub block_size: usize,
     /// Most entries of a data block; 0 = no limit.

@@ -17,11 +17,12 @@ use crate::env::api::File;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::filter::kind::Filter;
 use crate::key::Tag;
+use crate::order::Order;
 use crate::retire::RetireList;
 use crate::sync::Arc;
 use crate::table::cache::BlockCache;
 use crate::table::format::{FOOTER_LEN, Footer, SectionHandle, salt_of};
-use crate::table::index::Index;
+use crate::table::index::{DESCENDING, Index};
 use crate::table::meta::TableMeta;
 use crate::table::properties::TableProperties;
 use crate::types::FileNum;
@@ -61,6 +62,7 @@ pub struct TableReader {
 /// What a reader holds; dropping it closes the file and clears its blocks from the cache.
 struct Parts {
     file: File,
+    order: Order,
     number: FileNum,
     salt: u32,
     index: Index,
@@ -71,9 +73,14 @@ struct Parts {
 }
 
 impl TableReader {
-    /// Opens a table and holds it to `meta`: `CORRUPT` with file and offset for damage, `FORMAT` for what a
-    /// later version wrote.
-    pub fn open(file: File, meta: &TableMeta, cache: Arc<BlockCache>) -> Result<TableReader> {
+    /// Opens a table, whose keys are in `order`, and holds it to `meta`: `CORRUPT` with file and offset for
+    /// damage, `FORMAT` for what a later version wrote.
+    pub fn open(
+        file: File,
+        order: &Order,
+        meta: &TableMeta,
+        cache: Arc<BlockCache>,
+    ) -> Result<TableReader> {
         check_supported(meta)?;
         let footer = read_footer(&file, meta)?;
         let salt = salt_of(&footer.table_id);
@@ -84,8 +91,11 @@ impl TableReader {
         let properties = TableProperties::decode(&section(footer.properties, "properties")?);
         check_properties(properties.as_ref(), meta)
             .map_err(|what| corrupt(footer.properties.offset, what))?;
-        let index = Index::open(section(footer.index, "index")?, footer.data_len)
-            .map_err(|what| corrupt(footer.index.offset, &format!("index: {what}")))?;
+        let index = section(footer.index, "index")?;
+        let index = Index::open(index, order, footer.data_len).map_err(|what| {
+            let error = corrupt(footer.index.offset, &format!("index: {what}"));
+            if what == DESCENDING { order.blame(error) } else { error }
+        })?;
         if footer.entries != meta.entries || footer.blocks as usize != index.count() {
             return Err(corrupt(footer.index.offset, "entries or blocks do not add up"));
         }
@@ -94,7 +104,8 @@ impl TableReader {
             _ => Filter::open(section(footer.filter, "filter")?),
         };
         let cache_number = cache.reader_number();
-        let parts = Parts { file, number: meta.file, salt, index, filter, cache, cache_number };
+        let (order, number) = (order.clone(), meta.file);
+        let parts = Parts { file, order, number, salt, index, filter, cache, cache_number };
         Ok(TableReader { parts: Some(parts), retire: None })
     }
 
@@ -135,7 +146,7 @@ impl TableReader {
         let index = self.index();
         for at in index.find(key)..index.count() {
             let block = self.block(at, access)?;
-            let (found, ran_off) = block.find(key, seek_tag);
+            let (found, ran_off) = block.find(self.order(), key, seek_tag);
             if let Some(entry) = found {
                 return Ok(Some((entry.tag, BlockValue { block, range: entry.value })));
             }
@@ -150,6 +161,11 @@ impl TableReader {
     pub fn resident_bytes(&self) -> u64 {
         let parts = self.parts();
         (parts.index.charge() as u64).saturating_add(parts.filter.charge() as u64)
+    }
+
+    /// The order of the table's keys.
+    pub fn order(&self) -> &Order {
+        &self.parts().order
     }
 
     /// The index, for cursors.
@@ -190,7 +206,7 @@ impl Parts {
         let intact = |bytes: &[u8]| checksum_ok(bytes, initial);
         let len = end.saturating_sub(start);
         let bytes = read_verified(&self.file, self.number, start, len, "block", intact)?;
-        Block::parse(bytes, self.number.0, start)
+        Block::parse(bytes, &self.order, self.number.0, start)
     }
 }
 

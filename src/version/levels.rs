@@ -5,10 +5,12 @@
 //!
 //! Invariants
 //! 1. Level 0 is ordered newest first (largest sequence number, then file number); its tables may overlap.
-//! 2. Every deeper level is sorted by smallest key and its tables are disjoint; checked at every `apply`.
+//! 2. Every deeper level is sorted by smallest key and its tables are disjoint; checked at every `apply`. In
+//!    the order of a caller also: no table's smallest key is above its largest.
 //! 3. A table that an edit moves from one level to another keeps its handle, hence its open reader.
 
 use crate::error::{Area, Error, Result};
+use crate::order::Order;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::table::meta::TableMeta;
@@ -23,6 +25,7 @@ type Level = Arc<[Arc<TableHandle>]>;
 /// The tables of one keyspace, level by level.
 #[derive(Clone)]
 pub struct Version {
+    order: Order,
     levels: Vec<Level>,
     bytes: Vec<u64>,
 }
@@ -32,9 +35,9 @@ fn corrupt(message: String) -> Error {
 }
 
 /// Whether a table shares a key with `lo..=hi`; `None` is unbounded.
-fn overlaps(meta: &TableMeta, lo: Option<&[u8]>, hi: Option<&[u8]>) -> bool {
-    lo.is_none_or(|lo| meta.largest.as_slice() >= lo)
-        && hi.is_none_or(|hi| meta.smallest.as_slice() <= hi)
+fn overlaps(order: &Order, meta: &TableMeta, lo: Option<&[u8]>, hi: Option<&[u8]>) -> bool {
+    lo.is_none_or(|lo| order.compare(&meta.largest, lo).is_ge())
+        && hi.is_none_or(|hi| order.compare(&meta.smallest, hi).is_le())
 }
 
 fn level_bytes(level: &Level) -> u64 {
@@ -42,10 +45,15 @@ fn level_bytes(level: &Level) -> u64 {
 }
 
 impl Version {
-    /// A picture without tables.
-    pub fn empty(levels: usize) -> Version {
+    /// A picture without tables; keys are in `order`.
+    pub fn empty(levels: usize, order: Order) -> Version {
         let none: Level = Vec::new().into();
-        Version { levels: vec![none; levels], bytes: vec![0; levels] }
+        Version { order, levels: vec![none; levels], bytes: vec![0; levels] }
+    }
+
+    /// The order of the keys.
+    pub fn order(&self) -> &Order {
+        &self.order
     }
 
     pub fn levels(&self) -> usize {
@@ -71,8 +79,16 @@ impl Version {
     pub fn find(&self, n: usize, key: &[u8]) -> Option<&Arc<TableHandle>> {
         debug_assert!(n > 0, "level 0 has no order by key");
         let level = self.level(n);
-        let at = level.partition_point(|table| table.meta.largest.as_slice() < key);
-        level.get(at).filter(|table| table.meta.smallest.as_slice() <= key)
+        let order = &self.order;
+        let at = level.partition_point(|table| order.compare(&table.meta.largest, key).is_lt());
+        level.get(at).filter(|table| order.compare(&table.meta.smallest, key).is_le())
+    }
+
+    /// The first table of level `n >= 1` that reaches beyond `key`.
+    pub fn beyond(&self, n: usize, key: &[u8]) -> Option<&Arc<TableHandle>> {
+        let (level, order) = (self.level(n), &self.order);
+        let at = level.partition_point(|table| order.compare(&table.meta.largest, key).is_le());
+        level.get(at)
     }
 
     /// The tables of level `n` that share a key with `lo..=hi`, in the level's order.
@@ -82,14 +98,16 @@ impl Version {
         lo: Option<&[u8]>,
         hi: Option<&[u8]>,
     ) -> Vec<Arc<TableHandle>> {
-        self.candidates(n, lo).filter(|table| overlaps(&table.meta, lo, hi)).cloned().collect()
+        let inside = |table: &&Arc<TableHandle>| overlaps(&self.order, &table.meta, lo, hi);
+        self.candidates(n, lo).filter(inside).cloned().collect()
     }
 
     /// The tables of level `n` from the first that can reach `lo`.
     fn candidates(&self, n: usize, lo: Option<&[u8]>) -> impl Iterator<Item = &Arc<TableHandle>> {
-        let level = self.level(n);
+        let (level, order) = (self.level(n), &self.order);
+        let below = |lo: &[u8], meta: &TableMeta| order.compare(&meta.largest, lo).is_lt();
         let skip = match lo {
-            Some(lo) if n > 0 => level.partition_point(|table| table.meta.largest.as_slice() < lo),
+            Some(lo) if n > 0 => level.partition_point(|table| below(lo, &table.meta)),
             _ => 0,
         };
         level.iter().skip(skip)
@@ -106,7 +124,8 @@ impl Version {
         let below = n.saturating_add(1)..self.levels();
         below.into_iter().all(|deeper| {
             // In a sorted level the first table that reaches `lo` decides.
-            self.candidates(deeper, lo).next().is_none_or(|table| !overlaps(&table.meta, lo, hi))
+            let first = self.candidates(deeper, lo).next();
+            first.is_none_or(|table| !overlaps(&self.order, &table.meta, lo, hi))
         })
     }
 
@@ -116,7 +135,8 @@ impl Version {
     }
 
     /// The picture after the part of `edit` that concerns keyspace `ks`. `CORRUPT`, naming the tables,
-    /// when the edit drops what is not there, adds what is, or makes tables of a deeper level overlap.
+    /// when the edit drops what is not there, adds what is, or makes tables of a deeper level overlap;
+    /// `COMPARATOR` where that last may be the fault of a caller's order.
     pub fn apply(
         &self,
         edit: &VersionEdit,
@@ -130,6 +150,10 @@ impl Version {
             let slot = changed.get_mut(usize::from(*level)).ok_or_else(|| {
                 corrupt(format!("new table {} goes to level {level}, which is none", meta.file))
             })?;
+            if self.order.compare(&meta.smallest, &meta.largest).is_gt() {
+                let message = format!("smallest key of table {} is above its largest", meta.file);
+                return Err(self.order.blame(corrupt(message)));
+            }
             let moved = dropped.iter().find(|table| table.meta == *meta);
             slot.push(moved.map_or_else(|| make(meta.clone()), Arc::clone));
         }
@@ -192,13 +216,13 @@ impl Version {
         if n == 0 {
             tables.sort_by_key(|table| Reverse((table.meta.max_seq, table.meta.file)));
         } else {
-            tables.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
+            self.order.sort_by_key(&mut tables, |table| &table.meta.smallest);
             for pair in tables.windows(2) {
                 let [left, right] = pair else { continue };
-                if left.meta.largest >= right.meta.smallest {
+                if self.order.compare(&left.meta.largest, &right.meta.smallest).is_ge() {
                     let (left, right) = (left.meta.file, right.meta.file);
                     let message = format!("tables {left} and {right} overlap in level {n}");
-                    return Err(corrupt(message));
+                    return Err(self.order.blame(corrupt(message)));
                 }
             }
         }

@@ -20,6 +20,7 @@ use crate::env::api::{Dir, Fs};
 use crate::env::call::FileType;
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
+use crate::order::Order;
 use crate::retire::RetireList;
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::table::handle::TableHandle;
@@ -71,6 +72,8 @@ pub struct VersionSet {
     fs: Fs,
     dir: Arc<Dir>,
     retire: Arc<RetireList>,
+    /// Of the keys of every keyspace.
+    order: Order,
     levels: usize,
     state: ManifestState,
     versions: Versions,
@@ -95,11 +98,13 @@ pub struct VersionSet {
 }
 
 impl VersionSet {
-    /// Makes a new database in `dir`, which has its LOCK and nothing else: MANIFEST-1 with one keyspace.
+    /// Makes a new database in `dir`, which has its LOCK and nothing else: MANIFEST-1 with one keyspace, whose
+    /// facts name `order`.
     pub fn create(
         fs: Fs,
         dir: Arc<Dir>,
         facts: KeyspaceFacts,
+        order: Order,
         levels: usize,
         retire: Arc<RetireList>,
     ) -> Result<VersionSet> {
@@ -108,24 +113,26 @@ impl VersionSet {
         state.apply(&VersionEdit { keyspaces_added: vec![facts], ..VersionEdit::default() })?;
         let writer = ManifestWriter::create(&fs, &dir, number, &state, 0).map_err(|e| e.error)?;
         dir.sync_parent()?;
-        let mut set = VersionSet::with_state(fs, dir, state, levels, retire)?;
+        let mut set = VersionSet::with_state(fs, dir, state, order, levels, retire)?;
         set.adopt(writer);
         Ok(set)
     }
 
     /// The set as the manifest found by `load` describes it. Reads only: every table must be there, a
-    /// regular file of the size the manifest names, and the levels must be in order; else `CORRUPT`.
+    /// regular file of the size the manifest names, and the levels must be in `order`; else `CORRUPT`, or
+    /// `COMPARATOR` where the order may be to blame.
     pub fn recover(
         fs: Fs,
         dir: Arc<Dir>,
         loaded: Loaded,
+        order: Order,
         levels: usize,
         retire: Arc<RetireList>,
     ) -> Result<VersionSet> {
         for (_, _, meta) in loaded.state.tables() {
             check_table_file(&dir, meta)?;
         }
-        let mut set = VersionSet::with_state(fs, dir, loaded.state, levels, retire)?;
+        let mut set = VersionSet::with_state(fs, dir, loaded.state, order, levels, retire)?;
         set.numbers.reserve_above(loaded.number);
         set.edit_number = loaded.edit_number;
         set.found = Some(loaded.number);
@@ -141,6 +148,7 @@ impl VersionSet {
         fs: Fs,
         dir: Arc<Dir>,
         state: ManifestState,
+        order: Order,
         levels: usize,
         retire: Arc<RetireList>,
     ) -> Result<VersionSet> {
@@ -150,6 +158,7 @@ impl VersionSet {
             fs,
             dir,
             retire,
+            order,
             levels: levels.max(deepest + 1),
             noted_seq: state.last_seq,
             state: ManifestState::default(),
@@ -209,7 +218,7 @@ impl VersionSet {
     /// The current picture of a keyspace; one without tables for an id that is not there.
     pub fn version(&self, keyspace: KeyspaceId) -> Arc<Version> {
         let found = self.versions.get(&keyspace).map(Arc::clone);
-        found.unwrap_or_else(|| Arc::new(Version::empty(self.levels)))
+        found.unwrap_or_else(|| Arc::new(Version::empty(self.levels, self.order.clone())))
     }
 
     pub fn numbers(&self) -> FileNumbers {
@@ -327,7 +336,8 @@ impl VersionSet {
             next.remove(id);
         }
         for facts in &edit.keyspaces_added {
-            next.insert(facts.id, Arc::new(Version::empty(self.levels)));
+            let empty = Version::empty(self.levels, self.order.clone());
+            next.insert(facts.id, Arc::new(empty));
         }
         let added = edit.tables_added.iter().map(|t| t.0);
         let touched: BTreeSet<KeyspaceId> =

@@ -13,7 +13,7 @@
 //! 6. Applying `to_base()` to an empty state gives an equal state.
 
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::key::BYTEWISE_NAME;
+use crate::order::{BUILTIN_PREFIX, Order};
 use crate::record::format::FORMAT_VERSION;
 use crate::table::meta::TableMeta;
 use crate::types::{DbId, FileNum, KeyspaceId, LEVELS_MAX, SeqNo};
@@ -253,11 +253,14 @@ impl ManifestState {
         let mut live = self.keyspaces.iter().filter(|(id, _)| !edit.keyspaces_dropped.contains(id));
         let taken = live.any(|(_, other)| other.facts.name == *name);
         require(namesakes == 1 && !taken, || format!("keyspace name {name:?} is taken"))?;
-        if facts.comparator != BYTEWISE_NAME || !facts.exact {
-            let message = format!(
-                "keyspace {name:?} is ordered by {:?}; this version knows {BYTEWISE_NAME:?}",
-                facts.comparator
-            );
+        let order = &facts.comparator;
+        let known = match Order::builtin(order) {
+            Some(_) => facts.exact,
+            // A caller's: it is the one who opens who must have it.
+            None => !order.starts_with(BUILTIN_PREFIX) && !order.is_empty(),
+        };
+        if !known {
+            let message = format!("keyspace {name:?} has an unknown key order, {order:?}");
             return Err(Error::new(ErrorKind::Comparator, Area::Manifest, message));
         }
         Ok(())
@@ -293,7 +296,9 @@ impl ManifestState {
                     format!("new table {file} is in level {old_level} of keyspace {}", old_id.0)
                 })?;
             }
-            check_table(meta, after)?;
+            let known = self.keyspaces.get(id).map(|keyspace| &keyspace.facts);
+            let facts = known.or(edit.keyspaces_added.iter().find(|facts| facts.id == *id));
+            check_table(meta, facts.map_or("", |facts| &facts.comparator), after)?;
         }
         Ok(())
     }
@@ -412,11 +417,13 @@ impl ManifestState {
     }
 }
 
-/// Refuses a table whose facts cannot be.
-fn check_table(meta: &TableMeta, after: &After) -> Result<()> {
+/// Refuses a table whose facts cannot be. Whether its keys are in the order of a caller the versions see.
+fn check_table(meta: &TableMeta, comparator: &str, after: &After) -> Result<()> {
     let file = meta.file;
     require(file.0 < after.next_file, || format!("table {file} has a number never given out"))?;
-    let ordered = meta.smallest <= meta.largest && meta.min_seq <= meta.max_seq;
+    let order = Order::builtin(comparator);
+    let keys = order.is_none_or(|order| order.compare(&meta.smallest, &meta.largest).is_le());
+    let ordered = keys && meta.min_seq <= meta.max_seq;
     let counted = meta.entries > 0 && meta.deletes <= meta.entries;
     require(ordered && counted, || format!("the facts of table {file} contradict each other"))?;
     require(meta.max_seq.max(meta.global_seq) <= after.last_seq, || {

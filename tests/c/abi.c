@@ -170,7 +170,7 @@ static void option_ids(void) {
     const char *name;
     uint32_t id;
   } frozen[] = {
-      {"env", 2},            {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
+      {"env", 2},            {"comparator", 3},    {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
       {"write_buffer", 20},  {"write_buffer_entries", 21},
       {"immutable_max", 22}, {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
       {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},
@@ -181,6 +181,7 @@ static void option_ids(void) {
   };
   size_t i;
   VALUE(ESKER_OPT_ENV, 2);
+  VALUE(ESKER_OPT_COMPARATOR, 3);
   VALUE(ESKER_OPT_FILE_MODE, 5);
   VALUE(ESKER_OPT_DURABILITY, 10);
   VALUE(ESKER_OPT_WRITE_BUFFER, 20);

@@ -17,6 +17,7 @@ use esker::internals::compaction::plan::Limits;
 use esker::internals::error::{Area, Error, Result};
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{Tag, seek_tag, tag_seq};
+use esker::internals::order::Order;
 use esker::internals::table::handle::TableHandle;
 use esker::internals::table::meta::TableMeta;
 use esker::internals::types::{FileNum, KeyspaceId, SeqNo, VictimChoice};
@@ -135,7 +136,10 @@ fn apply(version: &Version, edit: &VersionEdit) -> Version {
 
 fn tree(tables: impl IntoIterator<Item = (u8, TableMeta)>) -> Version {
     let tables_added = tables.into_iter().map(|(level, meta)| (KS, level, meta)).collect();
-    apply(&Version::empty(5), &VersionEdit { tables_added, ..VersionEdit::default() })
+    apply(
+        &Version::empty(5, Order::Bytewise),
+        &VersionEdit { tables_added, ..VersionEdit::default() },
+    )
 }
 
 /// What a reader at `seq` finds of `key` in `entries`: the newest entry's value, if that is a put.

@@ -23,6 +23,7 @@ mod recovery;
 mod api;
 mod rows;
 mod options;
+mod order;
 mod group;
 mod parallel;
 mod stalls;

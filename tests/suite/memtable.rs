@@ -6,6 +6,7 @@ use esker::internals::error::ErrorKind;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, TAG_MAX, Tag, make_tag, seek_tag, tag_seq};
 use esker::internals::memtable::table::MemTable;
+use esker::internals::order::Order;
 use esker::internals::retire::RetireList;
 use esker::internals::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 use esker::internals::types::{FileNum, KeyspaceId, SeqNo};
@@ -121,7 +122,7 @@ fn random_histories_match_a_sorted_map() {
     for seed in 0..60 {
         println!("seed {seed}");
         let mut rng = Rng::new(seed);
-        let mem = MemTable::new(KeyspaceId(0), None);
+        let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
         let mut iter = mem.iter();
         let mut model: Vec<Entry> = Vec::new();
         for round in 0..6 {
@@ -176,7 +177,7 @@ fn read_at(mem: &Arc<MemTable>, visible: SeqNo, rng: &mut Rng) {
 #[test]
 fn readers_see_every_published_write_while_one_writer_inserts() {
     const WRITES: u64 = 12_000;
-    let mem = MemTable::new(KeyspaceId(0), None);
+    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
     let (published, done) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for seed in 0..2 {
@@ -203,7 +204,7 @@ fn readers_see_every_published_write_while_one_writer_inserts() {
 
 #[test]
 fn values_stay_where_they_are_while_the_memtable_grows() {
-    let mem = MemTable::new(KeyspaceId(0), None);
+    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
     mem.insert(b"pinned", make_tag(1, EntryKind::Put), b"value").unwrap();
     let (_, pinned) = mem.get(b"pinned", TAG_MAX).unwrap();
     let before = pinned.as_ptr();
@@ -219,7 +220,7 @@ fn values_stay_where_they_are_while_the_memtable_grows() {
 #[test]
 fn the_last_reference_hands_the_memory_to_the_retire_list() {
     let retire = Arc::new(RetireList::default());
-    let mem = MemTable::new(KeyspaceId(3), Some(retire.clone()));
+    let mem = MemTable::new(KeyspaceId(3), Order::Bytewise, Some(retire.clone()));
     mem.insert(b"k", make_tag(1, EntryKind::Put), b"v").unwrap();
     let mut iter = mem.iter();
     iter.seek_to_first().unwrap();
@@ -237,7 +238,7 @@ fn the_last_reference_hands_the_memory_to_the_retire_list() {
 
 #[test]
 fn the_first_log_is_remembered() {
-    let mem = MemTable::new(KeyspaceId(0), None);
+    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
     assert_eq!((mem.first_log(), mem.has_unlogged()), (None, false));
     mem.note_log(FileNum(4));
     mem.note_log(FileNum(9));
@@ -247,7 +248,7 @@ fn the_first_log_is_remembered() {
 
 #[test]
 fn one_internal_key_is_accepted_once() {
-    let mem = MemTable::new(KeyspaceId(0), None);
+    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
     mem.insert(b"", make_tag(5, EntryKind::Put), b"").unwrap();
     let again = mem.insert(b"", make_tag(5, EntryKind::Put), b"");
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Corrupt);
@@ -257,7 +258,7 @@ fn one_internal_key_is_accepted_once() {
 #[test]
 #[should_panic(expected = "frozen")]
 fn a_frozen_memtable_takes_no_writes() {
-    let mem = MemTable::new(KeyspaceId(0), None);
+    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
     mem.freeze(8);
     assert_eq!(mem.frozen_at(), 8);
     mem.insert(b"k", make_tag(9, EntryKind::Put), b"v").unwrap_or(());

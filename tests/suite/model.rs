@@ -15,6 +15,8 @@ mod plan;
 mod sequence;
 mod walk;
 
+use esker::internals::order::{CustomOrder, Order};
+use esker::internals::sync::Arc;
 use oracle::Falsehood;
 use sequence::{Sequence, Summary};
 use std::hash::{BuildHasher, RandomState};
@@ -69,17 +71,23 @@ fn report(line: &str) {
 
 /// Runs a sequence; a failing one runs once more, to tell what it did before it failed.
 fn run_one(seed: u64) -> Result<Summary, String> {
-    attempt(seed, Sequence::run).map_err(|text| match attempt(seed, Sequence::run_traced) {
-        Ok(_) => format!("{text}\n(and it passes when run again)"),
+    run_made(seed, || Sequence::new(seed))
+}
+
+fn run_made(seed: u64, make: impl Fn() -> Result<Sequence, String>) -> Result<Summary, String> {
+    let again = || match attempt(seed, &make, Sequence::run_traced) {
+        Ok(_) => "(and it passes when run again)".to_owned(),
         Err(traced) => traced,
-    })
+    };
+    attempt(seed, &make, Sequence::run).map_err(|text| format!("{text}\n{}", again()))
 }
 
 fn attempt(
     seed: u64,
+    make: impl Fn() -> Result<Sequence, String>,
     run: impl FnOnce(&mut Sequence) -> Result<Summary, String>,
 ) -> Result<Summary, String> {
-    let run = || Sequence::new(seed).and_then(|mut sequence| run(&mut sequence));
+    let run = || make().and_then(|mut sequence| run(&mut sequence));
     let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(text.unwrap_or_else(|| "panicked".to_owned()))
@@ -145,6 +153,51 @@ fn ten_thousand_sequences_agree_with_a_sorted_map() {
         total.lost > 0 && total.crashes > 0,
         "no crash took anything: the crashes are too tame"
     );
+}
+
+/// Letters in both cases are the same; says so, or does not and is then believed to be exact.
+fn ignoring_case() -> Order {
+    let compare = |a: &[u8], b: &[u8]| a.to_ascii_lowercase().cmp(&b.to_ascii_lowercase());
+    let name = "test.ignoring_case".to_owned();
+    Order::Custom(Arc::new(CustomOrder { name, exact: false, compare: Box::new(compare) }))
+}
+
+/// By length, then backwards.
+fn by_length() -> Order {
+    let compare = |a: &[u8], b: &[u8]| a.len().cmp(&b.len()).then_with(|| b.cmp(a));
+    let name = "test.by_length".to_owned();
+    Order::Custom(Arc::new(CustomOrder { name, exact: true, compare: Box::new(compare) }))
+}
+
+#[test]
+fn sequences_in_other_orders_agree_with_a_map_sorted_so() {
+    let custom = [by_length(), ignoring_case()];
+    let orders =
+        [Order::Reverse, Order::U64Be, Order::U64Le, Order::I64Le].into_iter().chain(custom);
+    let (first, count) = match number_from_environment("ESKER_SEED") {
+        Some(seed) => (seed, 1),
+        None => (BASE_SEED, number_from_environment("ESKER_SEQUENCES").unwrap_or(SEQUENCES) / 250),
+    };
+    let mut failures = Vec::new();
+    for order in orders {
+        let mut total = Total::default();
+        for seed in first..first + count {
+            match run_made(seed, || Sequence::ordered(seed, &order)) {
+                Ok(summary) => total.add(&summary),
+                Err(text) => failures.push(format!("{order:?}: {text}")),
+            }
+        }
+        report(&format!(
+            "model: {order:?}: {count} sequences, {} operations, {} crashes, {} in four levels",
+            total.operations,
+            total.crashes,
+            total.in_four_levels(),
+        ));
+        let few = count > 1 && (total.crashes == 0 || total.in_four_levels() == 0);
+        assert!(!few || !failures.is_empty(), "{order:?}: the sequences are too tame");
+    }
+    let shown = &failures[..failures.len().min(SHOWN)];
+    assert!(shown.is_empty(), "{} sequences failed:\n{}", failures.len(), shown.join("\n"));
 }
 
 #[test]

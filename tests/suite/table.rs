@@ -9,7 +9,8 @@ use esker::internals::error::{Area, ErrorKind, Result};
 use esker::internals::filter::kind::FilterKind;
 use esker::internals::hash::hash64;
 use esker::internals::iter::internal::InternalIterator;
-use esker::internals::key::{EntryKind, TAG_MAX, Tag, compare_internal, make_tag};
+use esker::internals::key::{EntryKind, TAG_MAX, Tag, make_tag};
+use esker::internals::order::Order;
 use esker::internals::sync::Arc;
 use esker::internals::table::builder::TableBuilder;
 use esker::internals::table::cache::BlockCache;
@@ -65,7 +66,7 @@ impl Rig {
 
     pub fn open_with(&self, meta: &TableMeta, blocks: Arc<BlockCache>) -> Result<Arc<TableReader>> {
         let file = self.dir.open_read(&FileKind::Table(meta.file).name(), Area::Table)?;
-        Ok(Arc::new(TableReader::open(file, meta, blocks)?))
+        Ok(Arc::new(TableReader::open(file, &Order::Bytewise, meta, blocks)?))
     }
 }
 
@@ -122,7 +123,7 @@ impl Rng {
                 entries.push((key.clone(), make_tag(seq, kind), value));
             }
         }
-        entries.sort_by(|a, b| compare_internal(&a.0, a.1, &b.0, b.1));
+        entries.sort_by(|a, b| Order::Bytewise.compare_internal(&a.0, a.1, &b.0, b.1));
         entries.dedup_by(|a, b| a.0 == b.0 && a.1 >> 8 == b.1 >> 8);
         entries
     }
@@ -134,7 +135,9 @@ pub fn options(block_size: usize, block_entries: usize, filter_bits: u32) -> Tab
 
 /// Number of the first entry at or after `(key, tag)`.
 fn lower_bound(entries: &[Entry], key: &[u8], tag: Tag) -> usize {
-    entries.partition_point(|e| compare_internal(&e.0, e.1, key, tag) == Ordering::Less)
+    entries.partition_point(|e| {
+        Order::Bytewise.compare_internal(&e.0, e.1, key, tag) == Ordering::Less
+    })
 }
 
 fn expect(iter: &impl InternalIterator, wanted: Option<&Entry>, what: &str) {
@@ -264,7 +267,7 @@ fn a_level_answers_like_a_sorted_list() {
             tables.push(TableHandle::new(meta, None));
             start = end;
         }
-        let cache = TableCache::new(rig.dir.clone(), BlockCache::new(1 << 20), 3);
+        let cache = TableCache::new(rig.dir.clone(), Order::Bytewise, BlockCache::new(1 << 20), 3);
         let mut iter = LevelIter::new(tables, cache.clone(), Access::Cached);
         check_cursor(&mut iter, &entries, rng, 300);
         assert!(cache.open_tables() <= 3);
@@ -274,7 +277,7 @@ fn a_level_answers_like_a_sorted_list() {
 #[test]
 fn a_level_without_tables_is_empty() {
     let rig = Rig::new();
-    let cache = TableCache::new(rig.dir.clone(), BlockCache::new(0), 1);
+    let cache = TableCache::new(rig.dir.clone(), Order::Bytewise, BlockCache::new(0), 1);
     let mut iter = LevelIter::new(Vec::new(), cache, Access::Cached);
     iter.seek_to_first().unwrap();
     expect(&iter, None, "first");

@@ -9,6 +9,7 @@ use esker::internals::env::sim::SimKernel;
 use esker::internals::filter::kind::FilterKind;
 use esker::internals::key::{EntryKind, make_tag};
 use esker::internals::options::Options;
+use esker::internals::order::Order;
 use esker::internals::search::{force_scalar, has_vector};
 use esker::internals::table::cache::BlockCache;
 use esker::internals::table::meta::TableOptions;
@@ -204,7 +205,7 @@ fn a_compressed_block_that_lies_is_corrupt() {
     use esker::internals::block::builder::BlockBuilder;
     use esker::internals::block::format::Block;
     use esker::internals::error::ErrorKind;
-    let mut builder = BlockBuilder::new(Codec::Lz4);
+    let mut builder = BlockBuilder::new(Codec::Lz4, Order::Bytewise);
     for n in 0..50u64 {
         let key = format!("key{n:04}");
         builder.add(key.as_bytes(), make_tag(n + 1, EntryKind::Put), &[0; 50]).unwrap();
@@ -212,11 +213,11 @@ fn a_compressed_block_that_lies_is_corrupt() {
     let mut good = Vec::new();
     builder.finish(&mut good, 0, |len| len.next_multiple_of(8)).unwrap();
     assert_eq!(good[good.len() - 4], 1, "codec byte");
-    assert_eq!(Block::parse(good.clone(), 1, 0).unwrap().count(), 50);
+    assert_eq!(Block::parse(good.clone(), &Order::Bytewise, 1, 0).unwrap().count(), 50);
     let refused = |at: usize, bytes: &[u8]| {
         let mut bad = good.clone();
         bad[at..at + bytes.len()].copy_from_slice(bytes);
-        Block::parse(bad, 7, 64).err().map(|error| error.kind())
+        Block::parse(bad, &Order::Bytewise, 7, 64).err().map(|error| error.kind())
     };
     let trailer = good.len() - 8;
     for (at, bytes) in [(0, [0xff; 4]), (0, [0; 4]), (4, [0xff; 4]), (4, [0; 4]), (8, [0xff; 4])] {

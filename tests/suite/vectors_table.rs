@@ -13,6 +13,7 @@ use esker::internals::filter::kind::Filter;
 use esker::internals::hash::hash64;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, Tag, make_tag};
+use esker::internals::order::Order;
 use esker::internals::sync::Arc;
 use esker::internals::table::builder::TableBuilder;
 use esker::internals::table::cache::BlockCache;
@@ -81,7 +82,9 @@ fn the_table_of_the_page_can_be_read() {
     kernel.write_file("/v", "t", &page);
     let file = dir.open_read("t", Area::Table).unwrap();
     let meta = build().0;
-    let reader = Arc::new(TableReader::open(file, &meta, BlockCache::new(1 << 20)).unwrap());
+    let reader = Arc::new(
+        TableReader::open(file, &Order::Bytewise, &meta, BlockCache::new(1 << 20)).unwrap(),
+    );
     let mut iter = TableReader::iter(reader, Access::Cached);
     iter.seek_to_first().unwrap();
     for (key, tag, value) in entries() {
@@ -95,7 +98,7 @@ fn the_table_of_the_page_can_be_read() {
 fn each_section_of_the_page_is_what_it_says() {
     let [block, filter, index, properties, footer] = SECTIONS.map(vector);
     assert!(checksum_ok(&block, 0x0302_0100), "block 0: low32(table_id) + 0 / 8");
-    assert_eq!(Block::parse(block.clone(), 1, 0).unwrap().common(), b"fruit:");
+    assert_eq!(Block::parse(block.clone(), &Order::Bytewise, 1, 0).unwrap().common(), b"fruit:");
     let hashes = [&b"fruit:apple"[..], b"fruit:fig"].map(|key| hash64(key, 0));
     assert_eq!(blocked::build(&hashes, 10).unwrap(), filter);
     let filter_len = filter.len();
@@ -103,7 +106,7 @@ fn each_section_of_the_page_is_what_it_says() {
     assert!(filter.is_some() && filter.may_contain(b"fruit:fig", hashes[1]));
     assert!(!filter.may_contain(b"fruit:plum", hash64(b"fruit:plum", 0)));
     let index_len = index.len();
-    let index = Index::open(index, block.len() as u64).unwrap();
+    let index = Index::open(index, &Order::Bytewise, block.len() as u64).unwrap();
     assert_eq!((index.count(), index.find(b"fruit:fig"), index.find(b"fruit:figs")), (1, 0, 1));
     let decoded = TableProperties::decode(&properties).unwrap();
     assert_eq!((decoded.entries, decoded.deletes, &decoded.writer[..]), (3, 1, &b"esker"[..]));
@@ -116,14 +119,30 @@ fn each_section_of_the_page_is_what_it_says() {
 
 #[test]
 fn a_block_with_mixed_lengths_and_whole_tags_is_as_on_the_page() {
-    let mut builder = BlockBuilder::new(Codec::None);
+    let mut builder = BlockBuilder::new(Codec::None, Order::Bytewise);
     builder.add(b"", make_tag(1, EntryKind::Put), b"e").unwrap();
     builder.add(b"k", make_tag(1 << 40, EntryKind::Put), b"").unwrap();
     let mut out = Vec::new();
     builder.finish(&mut out, 0, |len| len.next_multiple_of(8)).unwrap();
     assert_eq!(hex(&vector("table-block-mixed")), hex(&out));
-    let block = Block::parse(out, 1, 0).unwrap();
+    let block = Block::parse(out, &Order::Bytewise, 1, 0).unwrap();
     assert_eq!(block.entry(1).tag, make_tag(1 << 40, EntryKind::Put));
+}
+
+#[test]
+fn a_block_in_another_order_is_as_on_the_page() {
+    let mut builder = BlockBuilder::new(Codec::None, Order::Reverse);
+    let rows = [(&b"fruit"[..], b"1"), (b"fox", b"2"), (b"fog", b"3")];
+    for (key, value) in rows {
+        builder.add(key, make_tag(0, EntryKind::Put), value).unwrap();
+    }
+    let mut out = Vec::new();
+    builder.finish(&mut out, 0, |len| len.next_multiple_of(8)).unwrap();
+    assert_eq!(hex(&vector("table-block-reverse")), hex(&out));
+    assert!(checksum_ok(&out, 0) && Block::parse(out.clone(), &Order::Bytewise, 1, 0).is_err());
+    let block = Block::parse(out, &Order::Reverse, 1, 0).unwrap();
+    let (found, _) = block.find(&Order::Reverse, b"fox", u64::MAX);
+    assert_eq!(found.map(|entry| block.slice(entry.value)), Some(&b"2"[..]));
 }
 
 #[test]
@@ -131,7 +150,7 @@ fn a_compressed_block_is_as_on_the_page() {
     let tag = make_tag(0, EntryKind::Put);
     let keys = [b"k00", b"k01", b"k02", b"k03", b"k04", b"k05"];
     let value = b"same value".repeat(3);
-    let mut builder = BlockBuilder::new(Codec::Lz4);
+    let mut builder = BlockBuilder::new(Codec::Lz4, Order::Bytewise);
     keys.iter().for_each(|key| builder.add(*key, tag, &value).unwrap());
     let mut out = Vec::new();
     builder.finish(&mut out, 0, |len| len.next_multiple_of(8)).unwrap();
@@ -140,7 +159,7 @@ fn a_compressed_block_is_as_on_the_page() {
     for bytes in [page.clone(), out] {
         assert!(checksum_ok(&bytes, 0));
         assert_eq!(bytes[bytes.len() - 4], 1, "codec");
-        let block = Block::parse(bytes, 1, 0).unwrap();
+        let block = Block::parse(bytes, &Order::Bytewise, 1, 0).unwrap();
         assert_eq!(block.count(), keys.len());
         for (at, key) in keys.iter().enumerate() {
             let entry = block.entry(at);

@@ -8,6 +8,7 @@ use esker::internals::env::api::{Dir, Fs};
 use esker::internals::env::path::FileKind;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::error::{Area, ErrorKind, Result};
+use esker::internals::order::Order;
 use esker::internals::retire::RetireList;
 use esker::internals::sync::Arc;
 use esker::internals::table::meta::TableMeta;
@@ -77,7 +78,14 @@ fn open_dir(kernel: &Arc<SimKernel>) -> Result<(Fs, Arc<Dir>)> {
 fn create(kernel: &Arc<SimKernel>) -> Result<VersionSet> {
     Fs::Sim(Arc::clone(kernel)).make_dir(PATH.as_bytes(), 0o700)?;
     let (fs, dir) = open_dir(kernel)?;
-    VersionSet::create(fs, dir, facts(0, "default"), LEVELS, Arc::new(RetireList::default()))
+    VersionSet::create(
+        fs,
+        dir,
+        facts(0, "default"),
+        Order::Bytewise,
+        LEVELS,
+        Arc::new(RetireList::default()),
+    )
 }
 
 fn load_from(kernel: &Arc<SimKernel>) -> Result<Option<Loaded>> {
@@ -96,7 +104,14 @@ fn recover(kernel: &Arc<SimKernel>) -> Result<VersionSet> {
     let loaded = load_from(kernel)?.expect("the directory holds a database");
     let (fs, dir) = open_dir(kernel)?;
     let logs: Vec<FileNum> = loaded.state.logs.keys().copied().collect();
-    let mut set = VersionSet::recover(fs, dir, loaded, LEVELS, Arc::new(RetireList::default()))?;
+    let mut set = VersionSet::recover(
+        fs,
+        dir,
+        loaded,
+        Order::Bytewise,
+        LEVELS,
+        Arc::new(RetireList::default()),
+    )?;
     set.set_recovery(&logs, &[], highest_number(kernel), 0);
     Ok(set)
 }
@@ -190,8 +205,15 @@ fn the_first_change_lists_counted_logs_and_voids_the_others() {
 
     let loaded = load_from(&kernel).expect("load").expect("db");
     let (fs, dir) = open_dir(&kernel).expect("dir");
-    let mut set =
-        VersionSet::recover(fs, dir, loaded, LEVELS, Arc::new(RetireList::default())).expect("set");
+    let mut set = VersionSet::recover(
+        fs,
+        dir,
+        loaded,
+        Order::Bytewise,
+        LEVELS,
+        Arc::new(RetireList::default()),
+    )
+    .expect("set");
     // The last is neither counted nor dropped: listed, but never written.
     set.set_recovery(&logs[..2], &logs[2..3], FileNum(1000), 70);
     assert_eq!(set.state().logs.len(), 4);
@@ -277,8 +299,15 @@ fn dropped_tables_are_handed_over_after_their_last_reader() {
     Fs::Sim(Arc::clone(&kernel)).make_dir(PATH.as_bytes(), 0o700).expect("dir");
     let (fs, dir) = open_dir(&kernel).expect("dir");
     let retire = Arc::new(RetireList::default());
-    let mut set =
-        VersionSet::create(fs, dir, facts(0, "default"), LEVELS, Arc::clone(&retire)).expect("set");
+    let mut set = VersionSet::create(
+        fs,
+        dir,
+        facts(0, "default"),
+        Order::Bytewise,
+        LEVELS,
+        Arc::clone(&retire),
+    )
+    .expect("set");
     let edit = flush_edit(&kernel, &set, 5).expect("table");
     let meta = edit.tables_added[0].2.clone();
     set.apply(edit).expect("add");
@@ -368,7 +397,7 @@ fn contradicting_edits_are_refused_and_change_nothing() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
         assert!(set.state() == &state && kernel.directory_hash(PATH) == bytes, "{what}");
     }
-    let other = KeyspaceFacts { comparator: "reverse".to_owned(), ..facts(1, "other") };
+    let other = KeyspaceFacts { comparator: "esker.sideways".to_owned(), ..facts(1, "other") };
     let edit = VersionEdit { keyspaces_added: vec![other], ..VersionEdit::default() };
     assert_eq!(set.apply(edit).expect_err("order").kind(), ErrorKind::Comparator);
     let error = set.apply(add(1, table(two, "e", "g", 6))).expect_err("overlap").to_string();
@@ -439,7 +468,7 @@ fn a_large_base_spans_several_edits() {
     assert!(!version.is_bottom(0, Some(b"000100"), Some(b"000100")));
     assert!(version.is_bottom(0, Some(b"000100y"), Some(b"000100z")));
     assert!(version.is_bottom(1, None, None) && !version.is_bottom(0, None, None));
-    assert_eq!((version.deepest(), Version::empty(3).deepest()), (1, 0));
+    assert_eq!((version.deepest(), Version::empty(3, Order::Bytewise).deepest()), (1, 0));
 }
 
 #[test]

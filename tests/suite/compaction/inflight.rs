@@ -4,7 +4,8 @@ use super::{KS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::inflight::{Inflight, Ticket};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
-use esker::internals::compaction::plan::{CompactionPlan, Limits, key_range};
+use esker::internals::compaction::plan::{CompactionPlan, Limits};
+use esker::internals::order::Order;
 use esker::internals::types::KeyspaceId;
 use esker::internals::version::edit::VersionEdit;
 use esker::internals::version::levels::Version;
@@ -118,7 +119,7 @@ fn a_busy_victim_is_passed_over_for_the_next_best_and_then_the_next_level() {
 
 /// The edit of a job that merges into one table of all its keys.
 fn merged(plan: &CompactionPlan, file: u64) -> VersionEdit {
-    let (lo, hi) = key_range(plan.tables()).unwrap();
+    let (lo, hi) = plan.whole_range().unwrap();
     let text = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
     let table = meta(file, &text(lo), &text(hi), plan.bytes() * 9 / 10 + 1);
     let mut edit = VersionEdit::default();
@@ -135,7 +136,7 @@ fn jobs_ending_in_any_order_leave_a_sound_tree() {
     for seed in 0..60 {
         println!("seed {seed}");
         let mut rng = Rng::new(seed);
-        let mut version = Version::empty(5);
+        let mut version = Version::empty(5, Order::Bytewise);
         let mut inflight = none();
         let mut running: Vec<(CompactionPlan, Ticket)> = Vec::new();
         for file in 1..300 {

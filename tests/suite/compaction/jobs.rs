@@ -17,6 +17,7 @@ use esker::internals::iter::merge::MergingIter;
 use esker::internals::job::{Counts, JobContext, Outcome, Outputs};
 use esker::internals::key::{EntryKind, make_tag, tag_seq};
 use esker::internals::memtable::table::MemTable;
+use esker::internals::order::Order;
 use esker::internals::retire::RetireList;
 use esker::internals::sync::{Arc, AtomicBool};
 use esker::internals::table::cache::BlockCache;
@@ -40,7 +41,7 @@ fn context(kernel: &Arc<SimKernel>, table_size: u64) -> JobContext {
     let dir = Arc::new(fs.open_dir(DIR.as_bytes(), 0o644).unwrap());
     dir.sync_parent().unwrap();
     JobContext {
-        tables: TableCache::new(dir.clone(), BlockCache::new(1 << 20), 8),
+        tables: TableCache::new(dir.clone(), Order::Bytewise, BlockCache::new(1 << 20), 8),
         fs,
         dir,
         numbers: FileNumbers::new(10),
@@ -65,7 +66,7 @@ fn go() -> AtomicBool {
 
 /// A frozen memtable with the sequence numbers of `seqs`, and its entries.
 fn memtable(seqs: std::ops::Range<SeqNo>, keys: u64, rng: &mut Rng) -> (Arc<MemTable>, Vec<Entry>) {
-    let mem = MemTable::new(KS, None);
+    let mem = MemTable::new(KS, Order::Bytewise, None);
     let entries: Vec<Entry> = seqs
         .clone()
         .map(|seq| {
@@ -183,7 +184,7 @@ fn a_flush_of_nothing_is_nothing() {
     let kernel = SimKernel::new(1);
     let ctx = context(&kernel, 1_000);
     assert_eq!(flush_memtables(&ctx, &[], &[5], &go()).unwrap().edit, VersionEdit::default());
-    let empty = MemTable::new(KS, None);
+    let empty = MemTable::new(KS, Order::Bytewise, None);
     let outcome = flush_memtables(&ctx, &[empty], &[5], &go()).unwrap();
     assert_eq!((outcome.edit, outcome.entries_in), (VersionEdit::default(), 0));
     assert!(table_files(&kernel).is_empty());
@@ -193,7 +194,7 @@ fn a_flush_of_nothing_is_nothing() {
 fn versions_of_one_key_stay_in_one_table() {
     let kernel = SimKernel::new(1);
     let ctx = context(&kernel, 1_000);
-    let mem = MemTable::new(KS, None);
+    let mem = MemTable::new(KS, Order::Bytewise, None);
     for seq in 1..=200 {
         let key = if seq % 2 == 0 { b"hot".to_vec() } else { format!("k{seq:03}").into_bytes() };
         mem.insert(&key, make_tag(seq, EntryKind::Put), &[7; 50]).unwrap();
@@ -210,7 +211,8 @@ fn versions_of_one_key_stay_in_one_table() {
 #[test]
 fn memtables_of_two_keyspaces_are_not_flushed_together() {
     let ctx = context(&SimKernel::new(1), 1_000);
-    let mems = [0, 1].map(|id| MemTable::new(esker::internals::types::KeyspaceId(id), None));
+    let mems = [0, 1]
+        .map(|id| MemTable::new(esker::internals::types::KeyspaceId(id), Order::Bytewise, None));
     let error = flush_memtables(&ctx, &mems, &[5], &go()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
@@ -231,7 +233,7 @@ impl Tree {
         let kernel = SimKernel::new(seed);
         let ctx = context(&kernel, table_size);
         let (cursors, history) = (vec![Vec::new(); 5], Vec::new());
-        Tree { kernel, ctx, version: Version::empty(5), cursors, history, seq: 1 }
+        Tree { kernel, ctx, version: Version::empty(5, Order::Bytewise), cursors, history, seq: 1 }
     }
 
     fn install(&mut self, outcome: &Outcome) {
@@ -329,7 +331,7 @@ fn a_whole_tree_moves_like_one_sorted_vector() {
             let mut children: Vec<LevelIter> =
                 tree.version.level(0).iter().map(|table| level(vec![table.clone()])).collect();
             children.extend((1..5).map(|n| level(tree.version.level(n).to_vec())));
-            walk(&mut MergingIter::new(children), &tree.entries(), &mut rng, 400);
+            walk(&mut MergingIter::new(children, Order::Bytewise), &tree.entries(), &mut rng, 400);
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::memtable::Rng;
 use esker::internals::compaction::picker::{debt, pick, pick_range, score};
 use esker::internals::compaction::plan::{CompactionPlan, Limits};
 use esker::internals::error::ErrorKind;
+use esker::internals::order::Order;
 use esker::internals::version::edit::VersionEdit;
 use esker::internals::version::levels::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +92,7 @@ struct Toy {
 
 impl Toy {
     fn new() -> Toy {
-        let (version, cursors) = (Version::empty(5), vec![Vec::new(); 5]);
+        let (version, cursors) = (Version::empty(5, Order::Bytewise), vec![Vec::new(); 5]);
         Toy { version, keys: BTreeMap::new(), cursors, last_file: 0, written: 0 }
     }
 

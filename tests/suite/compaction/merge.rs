@@ -6,6 +6,7 @@ use esker::internals::error::ErrorKind;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::iter::merge::MergingIter;
 use esker::internals::key::{EntryKind, make_tag};
+use esker::internals::order::Order;
 
 /// Random children, some entries in several of them; the value names the child.
 fn random_children(rng: &mut Rng) -> (Vec<VecIter>, Vec<Entry>) {
@@ -31,7 +32,7 @@ fn merged_children_move_like_one_sorted_vector() {
         println!("seed {seed}");
         let mut rng = Rng::new(seed);
         let (children, all) = random_children(&mut rng);
-        walk(&mut MergingIter::new(children), &all, &mut rng, 300);
+        walk(&mut MergingIter::new(children, Order::Bytewise), &all, &mut rng, 300);
     }
 }
 
@@ -39,7 +40,7 @@ fn merged_children_move_like_one_sorted_vector() {
 fn merge_touches_no_child_before_the_first_seek() {
     let mut child = VecIter::new(vec![(b"k".to_vec(), 0x101, Vec::new())]);
     child.fuse = 1;
-    let mut merged = MergingIter::new(vec![child]);
+    let mut merged = MergingIter::new(vec![child], Order::Bytewise);
     assert!(!merged.valid());
     assert!(merged.seek_to_first().is_err());
 }
@@ -55,7 +56,7 @@ fn an_error_of_a_child_stays_until_the_next_seek() {
         }
         let broken = rng.below(children.len() as u64) as usize;
         children[broken].fuse = 1 + rng.below(10);
-        let mut merged = MergingIter::new(children);
+        let mut merged = MergingIter::new(children, Order::Bytewise);
         let mut failed = merged.seek_to_first().is_err();
         while !failed && merged.valid() {
             failed = if rng.below(3) == 0 { merged.prev() } else { merged.next() }.is_err();

@@ -5,6 +5,7 @@ use crate::memtable::Rng;
 use esker::internals::compaction::picker::{debt, pick, pick_range, pick_rewrite, score};
 use esker::internals::compaction::plan::{CompactionPlan, Limits, Reason};
 use esker::internals::error::ErrorKind;
+use esker::internals::order::Order;
 use esker::internals::sync::Arc;
 use esker::internals::table::handle::TableHandle;
 use esker::internals::table::meta::TableMeta;
@@ -41,7 +42,7 @@ fn pick_checked(version: &Version, limits: &Limits, cursors: &[Vec<u8>]) -> Opti
 
 #[test]
 fn a_tree_within_its_limits_is_left_alone() {
-    assert!(pick_checked(&Version::empty(5), &limits(), &[]).is_none());
+    assert!(pick_checked(&Version::empty(5, Order::Bytewise), &limits(), &[]).is_none());
     let version = tree([
         (0, meta(9, "a", "z", 5_000)),
         (0, meta(8, "a", "z", 5_000)),
@@ -248,7 +249,7 @@ fn random_trees_settle_and_every_plan_holds() {
     for seed in 0..60 {
         println!("seed {seed}");
         let mut rng = Rng::new(seed);
-        let mut version = Version::empty(5);
+        let mut version = Version::empty(5, Order::Bytewise);
         let mut cursors = vec![Vec::new(); 5];
         for file in 1..120 {
             let (a, b) = (rng.below(1_000), rng.below(1_000));

@@ -5,6 +5,7 @@ use crate::memtable::{Entry, Rng, sort};
 use esker::internals::compaction::iter::{CompactionIter, DeeperLevels};
 use esker::internals::iter::merge::MergingIter;
 use esker::internals::key::{EntryKind, Tag, make_tag, tag_seq};
+use esker::internals::order::Order;
 use esker::internals::types::SeqNo;
 use esker::internals::version::levels::Version;
 use std::collections::BTreeSet;
@@ -72,9 +73,10 @@ fn survivors(case: &Case, deeper: bool, rng: &mut Rng) -> Vec<Entry> {
         let child = rng.below(children.len() as u64) as usize;
         children[child].push(entry.clone());
     }
-    let merged = MergingIter::new(children.into_iter().map(VecIter::new).collect());
+    let merged =
+        MergingIter::new(children.into_iter().map(VecIter::new).collect(), Order::Bytewise);
     let deeper = deeper.then(|| DeeperLevels::new(&case.version, OUTPUT_LEVEL));
-    let mut iter = CompactionIter::new(merged, &case.boundaries, deeper);
+    let mut iter = CompactionIter::new(merged, Order::Bytewise, &case.boundaries, deeper);
     let mut out = Vec::new();
     while iter.next_survivor().unwrap() {
         out.push((iter.key().to_vec(), iter.tag(), iter.value().to_vec()));
@@ -161,7 +163,7 @@ fn entries_above_the_last_boundary_all_stay() {
         [9, 8, 7, 6, 5].map(|seq| (b"k".to_vec(), make_tag(seq, EntryKind::Put), vec![])).into();
     let version = tree([]);
     let deeper = Some(DeeperLevels::new(&version, 1));
-    let mut iter = CompactionIter::new(VecIter::new(inputs), &[6], deeper);
+    let mut iter = CompactionIter::new(VecIter::new(inputs), Order::Bytewise, &[6], deeper);
     let mut seqs = Vec::new();
     while iter.next_survivor().unwrap() {
         seqs.push(tag_seq(iter.tag()));
@@ -174,7 +176,7 @@ fn an_error_of_the_input_ends_the_survivors() {
     let entries = (0..9u8).map(|n| (vec![n], make_tag(9, EntryKind::Put), vec![])).collect();
     let mut input = VecIter::new(entries);
     input.fuse = 5;
-    let mut iter = CompactionIter::new(input, &[20], None);
+    let mut iter = CompactionIter::new(input, Order::Bytewise, &[20], None);
     let results: Vec<bool> =
         std::iter::from_fn(|| Some(iter.next_survivor().is_ok())).take(5).collect();
     assert_eq!(results, [true, true, true, true, false]);

@@ -4,8 +4,9 @@ use super::{KS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::inflight::Inflight;
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite, score};
-use esker::internals::compaction::plan::{CompactionPlan, Limits, Reason, key_range};
+use esker::internals::compaction::plan::{CompactionPlan, Limits, Reason};
 use esker::internals::error::ErrorKind;
+use esker::internals::order::Order;
 use esker::internals::table::meta::TableMeta;
 use esker::internals::types::VictimChoice;
 use esker::internals::version::edit::VersionEdit;
@@ -114,7 +115,7 @@ fn a_job_below_level_0_takes_at_most_eight_tables_of_its_level() {
 
 /// The edit of a job that merges into one table, named by its newest input's sequence number.
 fn merged(plan: &CompactionPlan, file: u64) -> VersionEdit {
-    let (lo, hi) = key_range(plan.tables()).unwrap();
+    let (lo, hi) = plan.whole_range().unwrap();
     let text = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
     let mut table = meta(file, &text(lo), &text(hi), plan.bytes() * 9 / 10 + 1);
     table.max_seq = plan.tables().map(|t| t.meta.max_seq).max().unwrap();
@@ -138,7 +139,7 @@ fn every_policy_settles_random_trees_with_fixed_and_dynamic_targets() {
             ..limits(CHOICES[seed as usize / 2 % 4])
         };
         let mut rng = Rng::new(seed);
-        let mut version = Version::empty(5);
+        let mut version = Version::empty(5, Order::Bytewise);
         let mut cursors = vec![Vec::new(); 5];
         for file in 1..100 {
             let (a, length) = (rng.below(1_000), rng.below(200));

@@ -52,6 +52,10 @@ pub enum KeySpace {
     SharedPrefix,
     /// This many decimal numbers.
     Numbers(u64),
+    /// This many numbers of eight bytes around zero, little-endian.
+    Eight(u64),
+    /// Up to three letters in both cases.
+    Cases,
     /// Runs of one letter: every key is a prefix of the next.
     Runs,
 }
@@ -84,6 +88,14 @@ impl KeySpace {
                 key
             }
             KeySpace::Numbers(count) => dice.below(count).to_string().into_bytes(),
+            KeySpace::Eight(count) => {
+                let number = dice.below(count) as i64 - (count / 2) as i64;
+                (number * 37).to_le_bytes().to_vec()
+            }
+            KeySpace::Cases => {
+                let len = dice.below(4);
+                (0..len).map(|_| dice.pick(b"aAbBc")).collect()
+            }
             KeySpace::Runs => {
                 let letter = dice.pick(&[0x00, b'q', 0xfe, 0xff]);
                 vec![letter; dice.below(40) as usize]

@@ -4,12 +4,43 @@
 //! covers it; what comes back after a crash is a prefix of the writes, whole batches, with everything that
 //! was promised. UNLOGGED writes stand outside of that: they are judged key by key.
 
+use esker::internals::order::Order;
 use esker::internals::types::SeqNo;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+
+/// A key in its order.
+#[derive(Clone, Debug)]
+struct Ranked {
+    key: Vec<u8>,
+    order: Order,
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Ranked) -> Ordering {
+        self.order.compare(&self.key, &other.key)
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Ranked) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Ranked) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ranked {}
 
 /// One key's state as of one write.
 #[derive(Clone, Debug)]
 struct Version {
+    /// As it was written; in an order that is not exact others may be equal to it.
+    key: Vec<u8>,
     seq: SeqNo,
     /// False for the write that a crash interrupted: its real number is not known, only its place.
     exact: bool,
@@ -47,7 +78,8 @@ pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
-    history: BTreeMap<Vec<u8>, Vec<Version>>,
+    order: Order,
+    history: BTreeMap<Ranked, Vec<Version>>,
     writes: Vec<Write>,
     /// Every logged write up to here survives a power cut.
     durable: SeqNo,
@@ -74,6 +106,19 @@ impl Row {
 }
 
 impl Oracle {
+    /// Of a database whose keys are in `order`.
+    pub fn new(order: Order) -> Oracle {
+        Oracle { order, ..Oracle::default() }
+    }
+
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    fn ranked(&self, key: &[u8]) -> Ranked {
+        Ranked { key: key.to_vec(), order: self.order.clone() }
+    }
+
     /// The number of the newest write.
     pub fn last_seq(&self) -> SeqNo {
         self.writes.last().map_or(0, |write| write.last)
@@ -100,7 +145,8 @@ impl Oracle {
     fn enter(&mut self, changes: Vec<Change>, first: SeqNo, logged: bool, exact: bool) {
         let last = first + changes.len() as u64 - 1;
         for (seq, (key, value)) in (first..).zip(changes) {
-            self.history.entry(key).or_default().push(Version { seq, exact, value, logged });
+            let versions = self.history.entry(self.ranked(&key)).or_default();
+            versions.push(Version { key, seq, exact, value, logged });
         }
         self.writes.push(Write { first, last });
     }
@@ -144,7 +190,7 @@ impl Oracle {
 
     /// The value of a key as of `seq`.
     pub fn get(&self, key: &[u8], seq: SeqNo) -> Option<&[u8]> {
-        Oracle::version(self.history.get(key)?, seq)?.value.as_deref()
+        Oracle::version(self.history.get(&self.ranked(key))?, seq)?.value.as_deref()
     }
 
     /// Rows as of `seq` whose keys `inside` accepts, in key order.
@@ -161,15 +207,15 @@ impl Oracle {
     }
 
     fn visible(&self, seq: SeqNo) -> impl Iterator<Item = (&Vec<u8>, &Version, &Vec<u8>)> {
-        self.history.iter().filter_map(move |(key, versions)| {
+        self.history.values().filter_map(move |versions| {
             let version = Oracle::version(versions, seq)?;
-            Some((key, version, version.value.as_ref()?))
+            Some((&version.key, version, version.value.as_ref()?))
         })
     }
 
     /// A key that was written at some time, by its place.
     pub fn key_at(&self, index: usize) -> Option<&Vec<u8>> {
-        self.history.keys().nth(index)
+        self.history.keys().nth(index).map(|ranked| &ranked.key)
     }
 
     pub fn keys(&self) -> usize {
@@ -238,8 +284,9 @@ impl Oracle {
         let flushed = self.flushed;
         let mut shown_rows = rows.iter().peekable();
         let mut newest = 0;
-        for (key, versions) in &mut self.history {
-            let row = shown_rows.next_if(|row| row.key == *key);
+        let order = &self.order;
+        for (Ranked { key, .. }, versions) in &mut self.history {
+            let row = shown_rows.next_if(|row| order.same(&row.key, key));
             let promised =
                 |v: &Version| (v.exact && v.logged && v.seq <= logged_until) || v.seq <= flushed;
             let floor = versions.iter().rposition(promised);
@@ -276,23 +323,29 @@ impl Oracle {
         let last = self.last_seq();
         let keys: Vec<Vec<u8>> = self.visible(last).map(|(key, ..)| key.clone()).collect();
         let middle = keys[keys.len() / 2].clone();
+        let ranked = self.ranked(&middle);
         match how {
             Falsehood::Value => {
-                let versions = self.history.get_mut(&middle).expect("the key is visible");
+                let versions = self.history.get_mut(&ranked).expect("the key is visible");
                 let newest = versions.last_mut().expect("a key has a version");
                 newest.value = Some(b"a value that nobody wrote".to_vec());
             }
             Falsehood::Missing => {
-                self.history.remove(&middle);
+                self.history.remove(&ranked);
             }
             Falsehood::Extra => {
                 let key = [&middle[..], b"\x00"].concat();
-                let version =
-                    Version { seq: last, exact: true, value: Some(vec![1]), logged: true };
-                self.history.insert(key, vec![version]);
+                let version = Version {
+                    key: key.clone(),
+                    seq: last,
+                    exact: true,
+                    value: Some(vec![1]),
+                    logged: true,
+                };
+                self.history.insert(self.ranked(&key), vec![version]);
             }
             Falsehood::Number => {
-                let versions = self.history.get_mut(&middle).expect("the key is visible");
+                let versions = self.history.get_mut(&ranked).expect("the key is visible");
                 versions.last_mut().expect("a key has a version").seq -= 1;
             }
         }

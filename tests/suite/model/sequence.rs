@@ -14,6 +14,7 @@ use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::error::{Error, ErrorKind};
 use esker::internals::options::{Durability, Options};
+use esker::internals::order::Order;
 use esker::internals::sync::Arc;
 use esker::internals::types::{KeyspaceId, SeqNo};
 
@@ -80,14 +81,31 @@ impl Sequence {
         Sequence::with(dice, plan)
     }
 
+    /// A sequence on a database whose keys are in another order.
+    pub fn ordered(seed: u64, order: &Order) -> Result<Sequence, String> {
+        let mut dice = Dice::new(seed);
+        let mut plan = Plan::draw(&mut dice);
+        match order {
+            Order::Custom(_) => plan.options.comparator_custom = Some(order.clone()),
+            builtin => plan.options.comparator = builtin.clone(),
+        }
+        if order.checks_keys() {
+            plan.keys = KeySpace::Eight(dice.between(20, 600));
+        } else if !order.exact() && dice.percent(80) {
+            plan.keys = KeySpace::Cases;
+        }
+        Sequence::with(dice, plan)
+    }
+
     fn with(mut dice: Dice, plan: Plan) -> Result<Sequence, String> {
         let kernel = SimKernel::new(dice.next());
+        let oracle = Oracle::new(plan.options.order());
         let mut sequence = Sequence {
             dice,
             plan,
             kernel,
             db: None,
-            oracle: Oracle::default(),
+            oracle,
             snapshots: Vec::new(),
             walks: Vec::new(),
             values: 0,
@@ -289,7 +307,7 @@ impl Sequence {
 
     fn compact(&mut self) -> Step {
         let mut bounds: Vec<Vec<u8>> = (0..2).map(|_| self.plan.keys.key(&mut self.dice)).collect();
-        bounds.sort();
+        self.oracle.order().sort_by_key(&mut bounds, |key| key);
         let hi = bounds.pop().filter(|_| self.dice.percent(50));
         let lo = bounds.pop().filter(|_| self.dice.percent(50));
         let force = self.dice.percent(30);
@@ -328,6 +346,7 @@ impl Sequence {
                 key = self.oracle.key_at(index).expect("the index is in range").clone();
             }
             match self.dice.below(10) {
+                _ if self.oracle.order().checks_keys() => {}
                 0 => key.push(0),
                 1 => drop(key.pop()),
                 _ => {}
@@ -339,7 +358,7 @@ impl Sequence {
 
     fn walk_anew(&mut self) -> Result<(), String> {
         let (view, seq) = self.view();
-        let params = random_view(&mut self.dice, self.plan.keys);
+        let params = random_view(&mut self.dice, self.plan.keys, self.oracle.order());
         let params = ReadParams { snapshot: view.snapshot, ..params };
         let mut walk = Walk::open(self.db(), &self.oracle, &params, seq)?;
         let steps = self.dice.between(1, 20);

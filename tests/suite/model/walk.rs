@@ -9,6 +9,7 @@ use super::oracle::{Oracle, Row, Shown, shown};
 use esker::internals::db::handle::Db;
 use esker::internals::db::iter::{DbIter, SeekMode};
 use esker::internals::db::read::ReadParams;
+use esker::internals::order::Order;
 use esker::internals::types::SeqNo;
 
 pub const MODES: [SeekMode; 5] =
@@ -27,6 +28,9 @@ enum Place {
 /// What `check` is told when no move was made.
 const RESTING: &str = "resting";
 
+/// A key that is never written.
+const NOBODY: &[u8] = b"\xfe\xfe nobody has this key";
+
 /// One move.
 #[derive(Clone, Debug)]
 enum Move {
@@ -40,6 +44,7 @@ enum Move {
 /// A cursor and what it must show.
 pub struct Walk {
     iter: DbIter,
+    order: Order,
     rows: Vec<Row>,
     place: Place,
     limit: u64,
@@ -48,21 +53,21 @@ pub struct Walk {
 }
 
 /// Whether the range of `params` holds a key, by the words of the header.
-fn inside(params: &ReadParams, key: &[u8]) -> bool {
-    let above = params
-        .lower
-        .as_deref()
-        .is_none_or(|lower| if params.lower_exclusive { key > lower } else { key >= lower });
-    let below = params
-        .upper
-        .as_deref()
-        .is_none_or(|upper| if params.upper_inclusive { key <= upper } else { key < upper });
+fn inside(params: &ReadParams, order: &Order, key: &[u8]) -> bool {
+    let above = params.lower.as_deref().is_none_or(|lower| {
+        let place = order.compare(key, lower);
+        if params.lower_exclusive { place.is_gt() } else { place.is_ge() }
+    });
+    let below = params.upper.as_deref().is_none_or(|upper| {
+        let place = order.compare(key, upper);
+        if params.upper_inclusive { place.is_le() } else { place.is_lt() }
+    });
     let within = params.prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix));
     above && below && within
 }
 
 /// A range, prefix and limit, in all mixes.
-pub fn random_view(dice: &mut Dice, keys: KeySpace) -> ReadParams {
+pub fn random_view(dice: &mut Dice, keys: KeySpace, order: &Order) -> ReadParams {
     let mut params = ReadParams { no_fill: dice.percent(20), ..ReadParams::default() };
     if dice.percent(30) {
         params.lower = Some(keys.key(dice));
@@ -73,11 +78,11 @@ pub fn random_view(dice: &mut Dice, keys: KeySpace) -> ReadParams {
         params.upper_inclusive = dice.percent(30);
     }
     if let (Some(lower), Some(upper)) = (&mut params.lower, &mut params.upper) {
-        if lower > upper {
+        if order.compare(lower, upper).is_gt() {
             std::mem::swap(lower, upper);
         }
     }
-    if dice.percent(15) {
+    if dice.percent(15) && order.prefix_range(b"").is_ok() {
         let mut prefix = keys.key(dice);
         prefix.truncate(prefix.len().div_ceil(2));
         params.prefix = Some(prefix);
@@ -92,9 +97,18 @@ impl Walk {
     /// Opens a cursor; `seq` is what it must show, `params` what it is asked for.
     pub fn open(db: &Db, oracle: &Oracle, params: &ReadParams, seq: SeqNo) -> Result<Walk, String> {
         let iter = db.iter(params).map_err(|e| format!("iter({params:?}): {e}"))?;
-        let rows = oracle.rows(seq, |key| inside(params, key));
+        let order = oracle.order().clone();
+        let rows = oracle.rows(seq, |key| inside(params, &order, key));
         let limit = params.limit;
-        Ok(Walk { iter, rows, place: Place::Nowhere, limit, left: limit, view: params.clone() })
+        Ok(Walk {
+            iter,
+            order,
+            rows,
+            place: Place::Nowhere,
+            limit,
+            left: limit,
+            view: params.clone(),
+        })
     }
 
     /// Moves at random, `steps` times.
@@ -125,6 +139,7 @@ impl Walk {
         }
         let mut key = self.rows[dice.index(self.rows.len())].key.clone();
         match dice.below(4) {
+            _ if self.order.checks_keys() => {}
             0 => key.push(0),
             1 => drop(key.pop()),
             _ => {}
@@ -179,8 +194,9 @@ impl Walk {
             (Move::Prev, Place::On(i)) => on(i.checked_sub(1), Place::Before),
             (Move::Next | Move::Prev, place) => place,
             (Move::Seek(mode, key), _) => {
-                let at = rows.partition_point(|row| row.key < *key);
-                let behind = rows.partition_point(|row| row.key <= *key);
+                let place = |row: &Row| self.order.compare(&row.key, key);
+                let at = rows.partition_point(|row| place(row).is_lt());
+                let behind = rows.partition_point(|row| place(row).is_le());
                 match mode {
                     SeekMode::Ge => on((at < rows.len()).then_some(at), Place::After),
                     SeekMode::Gt => on((behind < rows.len()).then_some(behind), Place::After),
@@ -265,7 +281,8 @@ pub fn compare_all(
     let rows = oracle.rows(seq, |_| true);
     let mut walk = Walk::open(db, oracle, params, seq)?;
     for step in [Move::Next, Move::Prev] {
-        walk.go(&Move::Seek(SeekMode::Eq, b"\xfe\xfe nobody has this key".to_vec()))?;
+        let nobody: &[u8] = if oracle.order().checks_keys() { b"no key!!" } else { NOBODY };
+        walk.go(&Move::Seek(SeekMode::Eq, nobody.to_vec()))?;
         for _ in 0..=rows.len() {
             walk.go(&step)?;
         }

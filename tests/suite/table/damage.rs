@@ -11,6 +11,7 @@ use esker::internals::error::{ErrorKind, Result};
 use esker::internals::hash::hash64;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, TAG_MAX, make_tag};
+use esker::internals::order::Order;
 use esker::internals::sync::Arc;
 use esker::internals::table::index::Index;
 use esker::internals::table::meta::TableMeta;
@@ -138,7 +139,7 @@ fn crafted_blocks_never_panic() {
     let mut accepted = 0;
     for round in 0..400 {
         let entries = rng.entries(1 + round % 7);
-        let mut builder = BlockBuilder::new([Codec::None, Codec::Lz4][round % 2]);
+        let mut builder = BlockBuilder::new([Codec::None, Codec::Lz4][round % 2], Order::Bytewise);
         for (key, tag, value) in entries.iter().filter(|entry| entry.2.len() < 1000).take(30) {
             builder.add(key, *tag, value).unwrap();
         }
@@ -160,7 +161,7 @@ fn crafted_blocks_never_panic() {
             if rng.below(4) == 0 {
                 bad.truncate(rng.below(bad.len()));
             }
-            if let Ok(block) = Block::parse(bad, 1, 0) {
+            if let Ok(block) = Block::parse(bad, &Order::Bytewise, 1, 0) {
                 accepted += 1;
                 exercise(block, &mut rng);
             }
@@ -188,9 +189,9 @@ fn exercise(block: Block, rng: &mut Rng) {
     assert_eq!(rows, count);
     for _ in 0..4 {
         let key = rng.key();
-        iter.seek(&key, TAG_MAX);
+        iter.seek(&Order::Bytewise, &key, TAG_MAX);
         assert!(!iter.valid() || iter.key() >= &key[..]);
-        iter.seek_before(&key, TAG_MAX);
+        iter.seek_before(&Order::Bytewise, &key, TAG_MAX);
         assert!(!iter.valid() || iter.key() < &key[..]);
     }
 }
@@ -203,8 +204,10 @@ fn random_bytes_are_no_section() {
         if let Some(properties) = TableProperties::decode(&bytes) {
             assert!(properties.smallest.len() <= bytes.len());
         }
-        assert!(Index::open(bytes.clone(), 64).is_err());
-        assert!(Block::parse(bytes, 1, 0).map_or(true, |block| block.count() < 30));
+        assert!(Index::open(bytes.clone(), &Order::Bytewise, 64).is_err());
+        assert!(
+            Block::parse(bytes, &Order::Bytewise, 1, 0).map_or(true, |block| block.count() < 30)
+        );
     }
 }
 

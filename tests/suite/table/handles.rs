@@ -7,6 +7,7 @@ use esker::internals::error::ErrorKind;
 use esker::internals::hash::hash64;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, TAG_MAX, make_tag};
+use esker::internals::order::Order;
 use esker::internals::retire::RetireList;
 use esker::internals::sync::Arc;
 use esker::internals::table::cache::BlockCache;
@@ -36,7 +37,7 @@ fn handles(rig: &Rig, count: u64, retire: Option<Arc<RetireList>>) -> Vec<Arc<Ta
 fn the_cap_on_open_tables_holds_and_the_warm_ones_stay() {
     let rig = Rig::new();
     let tables = handles(&rig, 20, None);
-    let cache = TableCache::new(rig.dir.clone(), BlockCache::new(1 << 20), 4);
+    let cache = TableCache::new(rig.dir.clone(), Order::Bytewise, BlockCache::new(1 << 20), 4);
     for round in 0..3 {
         for table in &tables[1..] {
             cache.reader(table).unwrap();
@@ -59,7 +60,7 @@ fn the_cap_on_open_tables_holds_and_the_warm_ones_stay() {
 fn a_closed_reader_serves_its_users_to_the_end() {
     let rig = Rig::new();
     let tables = handles(&rig, 2, None);
-    let cache = TableCache::new(rig.dir.clone(), BlockCache::new(0), 1);
+    let cache = TableCache::new(rig.dir.clone(), Order::Bytewise, BlockCache::new(0), 1);
     let first = cache.reader(&tables[0]).unwrap();
     let mut iter = TableReader::iter(first, Access::Cached);
     iter.seek_to_first().unwrap();
@@ -77,7 +78,7 @@ fn remains_and_obsolete_files_go_to_the_retire_list() {
     let rig = Rig::new();
     let retire = Arc::new(RetireList::default());
     let tables = handles(&rig, 3, Some(retire.clone()));
-    let cache = TableCache::new(rig.dir.clone(), BlockCache::new(1 << 20), 1);
+    let cache = TableCache::new(rig.dir.clone(), Order::Bytewise, BlockCache::new(1 << 20), 1);
     let reader = cache.reader(&tables[0]).unwrap();
     cache.reader(&tables[1]).unwrap();
     assert!(retire.take().garbage.is_empty(), "table 0's reader has a user");
@@ -155,7 +156,7 @@ fn filters_are_counted_and_spare_reads() {
 fn a_level_opens_a_table_only_when_the_cursor_enters_it() {
     let rig = Rig::new();
     let tables = handles(&rig, 6, None);
-    let cache = TableCache::new(rig.dir.clone(), BlockCache::new(1 << 20), 100);
+    let cache = TableCache::new(rig.dir.clone(), Order::Bytewise, BlockCache::new(1 << 20), 100);
     let opened = || rig.kernel.count(CallKind::Open) - 1;
     let mut iter = LevelIter::new(tables, cache, Access::Cached);
     assert_eq!(opened(), 0);
@@ -174,7 +175,7 @@ fn a_table_that_the_manifest_names_and_nobody_finds_is_corruption() {
     let rig = Rig::new();
     let tables = handles(&rig, 1, None);
     assert!(rig.kernel.remove_file(ROOT, &FileKind::Table(FileNum(1)).name()));
-    let cache = TableCache::new(rig.dir.clone(), BlockCache::new(0), 1);
+    let cache = TableCache::new(rig.dir.clone(), Order::Bytewise, BlockCache::new(0), 1);
     let error = cache.reader(&tables[0]).err().unwrap();
     assert_eq!((error.kind(), error.detail().file_number), (ErrorKind::Corrupt, 1));
 }
@@ -183,7 +184,7 @@ fn a_table_that_the_manifest_names_and_nobody_finds_is_corruption() {
 fn many_threads_open_and_read_under_a_small_cap() {
     let rig = Rig::new();
     let tables = handles(&rig, 12, None);
-    let cache = TableCache::new(rig.dir.clone(), BlockCache::new(20_000), 3);
+    let cache = TableCache::new(rig.dir.clone(), Order::Bytewise, BlockCache::new(20_000), 3);
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
             let (tables, cache) = (&tables, &cache);
