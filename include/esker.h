@@ -1512,6 +1512,18 @@ esker_status esker_snapshot_seq(const struct esker_snapshot *snapshot,
 ESKER_API ESKER_MUST_USE esker_status esker_flush(struct esker_db *db, struct esker_error *err);
 
 /**
+ * Tries to take writes up again after POISONED by an I/O error: abandons the damaged log, writes what memory
+ * holds into new tables, starts a new log. Flushes and compactions that failed are tried again at once, also when
+ * writes were not stopped. OK also when nothing was wrong. The error's status (IO, NOSPACE, READONLY) when the cause
+ * persists, and nothing has changed; the first error's when memory itself is damaged (CORRUPT, NOMEM), POISONED after
+ * PANIC: then only closing and opening helps. Writers wait meanwhile, readers do not. [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_resume(struct esker_db *db,
+                          struct esker_error *err);
+
+/**
  * Flushes, then merges the tables of a key range down to one sorted run and returns when done. `lo` and
  * `hi` may be NULL (open ends); `hi` is outside unless ESKER_COMPACT_UPPER_INCLUSIVE. `job` may be NULL.
  * Reads and writes go on. CANCELLED through `job` leaves a sound, partly merged tree. [any-thread]

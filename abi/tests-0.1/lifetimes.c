@@ -119,6 +119,7 @@ CALL(call_snapshot_new) {
   return rc;
 }
 CALL(call_flush) { (void)w; return esker_flush(handle, NULL); }
+CALL(call_resume) { (void)w; return esker_resume(handle, NULL); }
 CALL(call_compact) { (void)w; return esker_compact(handle, NULL, NULL, 0, NULL, NULL); }
 CALL(call_approx_sizes) {
   esker_range range = {{NULL, 0}, {NULL, 0}};
@@ -296,6 +297,7 @@ static const struct row rows[] = {
     {"esker_iter_new", DB, call_iter_new, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_snapshot_new", DB, call_snapshot_new, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_flush", DB, call_flush, ESKER_MISUSE, ESKER_MISUSE, 0},
+    {"esker_resume", DB, call_resume, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_compact", DB, call_compact, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_approx_sizes", DB, call_approx_sizes, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_db_stats", DB, call_db_stats, ESKER_MISUSE, ESKER_MISUSE, 0},

@@ -293,11 +293,16 @@ impl DbCore {
 
     /// Writes the oldest frozen memtable to level 0; false when there is none.
     pub fn flush_oldest(&self) -> Result<bool> {
+        self.flush_oldest_if(|| self.errors.check())
+    }
+
+    /// The same where there is one and `check` has nothing against it.
+    pub fn flush_oldest_if(&self, check: impl Fn() -> Result<()>) -> Result<bool> {
         let _one_at_a_time = self.flushing.lock();
         let Some(memtable) = self.keyspace.state.load().frozen.last().cloned() else {
             return Ok(false);
         };
-        self.errors.check()?;
+        check()?;
         let _span = self.events.job(JobKind::Flush, 0, 0);
         let boundaries = self.snapshots.boundaries(&self.visible_seq);
         let frozen = [memtable];
@@ -340,6 +345,20 @@ impl DbCore {
             }
         }
         Ok(())
+    }
+
+    /// Tries failed jobs again at once.
+    pub fn retry_now(&self) {
+        let mut work = self.work.lock();
+        for kind in [Kind::Flush, Kind::Compaction] {
+            let board = board(&mut work, kind);
+            (board.failures, board.failure) = (0, None);
+            self.want(&mut work, kind);
+        }
+        drop(work);
+        if self.options.deterministic {
+            self.run_background();
+        }
     }
 
     fn stall_error(&self) -> Error {

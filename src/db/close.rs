@@ -29,6 +29,8 @@ impl DbCore {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Err(Error::new(ErrorKind::Closed, Area::Engine, "the database was closed"));
         }
+        // One that takes writes up again comes to its end first, and none begins after this.
+        drop(self.resuming.lock());
         self.log_sync.announce();
         // Wakes a stalled writer, which then answers CLOSED, and ends the jobs at a stopping point.
         self.stop_work();

@@ -131,6 +131,8 @@ pub struct DbCore {
     /// The log that was prepared ahead. Held while a log is made.
     pub next_log: Mutex<Option<NewLog>>,
     pub spares: Mutex<Spares>,
+    /// Held while writes are taken up again.
+    pub resuming: Mutex<()>,
     /// Held while obsolete files are removed.
     pub cleaning: Mutex<()>,
     pub manifest: Mutex<VersionSet>,
@@ -214,10 +216,20 @@ impl DbCore {
         self.budgeted && self.share.lock().as_ref().is_some_and(|share| share.is_spent(active))
     }
 
-    /// Stops writes: what the caller gets is the error itself, later writers get POISONED.
+    /// Stops writes until `resume`: what the caller gets is the error itself, later writers get POISONED.
     pub fn poison(&self, error: &Error) {
+        let curable = !matches!(error.kind(), ErrorKind::Panic | ErrorKind::Corrupt);
+        self.stop_writes(error, curable);
+    }
+
+    /// Stops writes until the database is opened again: memory is not what it should be.
+    pub fn poison_for_good(&self, error: &Error) {
+        self.stop_writes(error, false);
+    }
+
+    fn stop_writes(&self, error: &Error, curable: bool) {
         self.log(LogLevel::Error, || format!("writes are stopped: {error}"));
-        self.errors.stop(error);
+        self.errors.stop(error, curable);
         self.errors.record(error);
         self.notify_progress();
         self.log_sync.announce();
@@ -264,11 +276,8 @@ impl DbCore {
     /// Syncs the log; a failure stops writes, for which bytes are lost cannot be known any more.
     pub fn sync_log(&self) -> Result<()> {
         self.settle()?;
-        let synced = self.log_sync.sync();
+        let synced = self.log_sync.sync(|error| self.poison(error));
         self.stats.wal_syncs.add(1);
-        if let Err(error) = &synced {
-            self.poison(error);
-        }
         synced
     }
 

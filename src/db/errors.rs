@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! 1. Numbers count from 1 and rise by one; the ring keeps the newest 64.
-//! 2. The first cause is set once and never replaced.
+//! 2. The first cause is kept until writes are taken up again.
+//! 3. Nothing takes them up again once memory itself is not to be trusted.
 
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -21,7 +22,15 @@ struct Ring {
 pub struct ErrorRing {
     ring: Mutex<Ring>,
     stopped: AtomicBool,
-    cause: Mutex<Option<Error>>,
+    cause: Mutex<Option<Cause>>,
+}
+
+/// Why writes are stopped.
+#[derive(Clone)]
+struct Cause {
+    error: Error,
+    /// Memory is whole: what the disk did can be made up for.
+    curable: bool,
 }
 
 impl ErrorRing {
@@ -52,13 +61,36 @@ impl ErrorRing {
         self.ring.lock().newest
     }
 
-    /// Stops writes for the rest of this process's use of the database. The first cause is kept.
-    pub fn stop(&self, error: &Error) {
+    /// Stops writes, until `go_on` if `curable`. The first cause is kept.
+    pub fn stop(&self, error: &Error, curable: bool) {
         let mut cause = self.cause.lock();
-        if cause.is_none() {
-            *cause = Some(error.clone());
-            self.stopped.store(true, Ordering::Release);
+        let known = cause.get_or_insert_with(|| Cause { error: error.clone(), curable });
+        known.curable &= curable;
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Whether stopped writes can be taken up again; if not, the first cause, or `POISONED` after a panic.
+    pub fn check_curable(&self) -> Result<()> {
+        match self.cause.lock().clone() {
+            Some(Cause { error, curable: false }) if error.kind() == ErrorKind::Panic => {
+                Err(poisoned(&error))
+            }
+            Some(Cause { error, curable: false }) => {
+                Err(error.context("only closing and opening the database helps"))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Takes writes up again. `CORRUPT`, `PANIC` and their like stay.
+    pub fn go_on(&self) -> Result<()> {
+        self.check_curable()?;
+        let mut cause = self.cause.lock();
+        if cause.as_ref().is_none_or(|cause| cause.curable) {
+            *cause = None;
+            self.stopped.store(false, Ordering::Release);
+        }
+        Ok(())
     }
 
     pub fn is_stopped(&self) -> bool {
@@ -66,7 +98,7 @@ impl ErrorRing {
     }
 
     pub fn cause(&self) -> Option<Error> {
-        self.cause.lock().clone()
+        self.cause.lock().as_ref().map(|cause| cause.error.clone())
     }
 
     /// `POISONED`, naming the first cause, once writes are stopped.
@@ -74,10 +106,17 @@ impl ErrorRing {
         if !self.is_stopped() {
             return Ok(());
         }
-        let cause = self.cause().map_or_else(String::new, |e| e.to_string());
-        let message = format!("writes were stopped by an earlier error: {cause}");
-        Err(Error::new(ErrorKind::Poisoned, Area::Engine, message))
+        match self.cause() {
+            Some(cause) => Err(poisoned(&cause)),
+            // They have just been taken up again.
+            None => Ok(()),
+        }
     }
+}
+
+fn poisoned(cause: &Error) -> Error {
+    let message = format!("writes were stopped by an earlier error: {cause}");
+    Error::new(ErrorKind::Poisoned, Area::Engine, message)
 }
 
 #[cfg(test)]
@@ -100,10 +139,28 @@ mod tests {
     fn first_cause_is_kept() {
         let ring = ErrorRing::default();
         assert!(ring.check().is_ok());
-        ring.stop(&Error::new(ErrorKind::Io, Area::Wal, "first"));
-        ring.stop(&Error::new(ErrorKind::Io, Area::Wal, "second"));
+        ring.stop(&Error::new(ErrorKind::Io, Area::Wal, "first"), true);
+        ring.stop(&Error::new(ErrorKind::Io, Area::Wal, "second"), true);
         let error = ring.check().expect_err("stopped");
         assert_eq!(error.kind(), ErrorKind::Poisoned);
         assert!(error.to_string().contains("first"));
+        ring.go_on().expect("curable");
+        assert!(ring.check().is_ok() && ring.cause().is_none());
+    }
+
+    #[test]
+    fn a_stop_for_good_outlasts_an_earlier_curable_one() {
+        for (kind, answer) in
+            [(ErrorKind::Panic, ErrorKind::Io), (ErrorKind::Corrupt, ErrorKind::Io)]
+        {
+            let ring = ErrorRing::default();
+            ring.stop(&Error::new(ErrorKind::Io, Area::Wal, "first"), true);
+            ring.stop(&Error::new(kind, Area::Engine, "second"), false);
+            assert_eq!(ring.go_on().expect_err("for good").kind(), answer);
+            assert!(ring.is_stopped());
+        }
+        let ring = ErrorRing::default();
+        ring.stop(&Error::new(ErrorKind::Panic, Area::Engine, "first"), false);
+        assert_eq!(ring.go_on().expect_err("for good").kind(), ErrorKind::Poisoned);
     }
 }

@@ -75,6 +75,11 @@ impl Db {
         Ok(Db(Arc::new(Root { core })))
     }
 
+    /// Takes writes up again after an error of the disk has stopped them.
+    pub fn resume(&self) -> Result<()> {
+        self.0.core.resume()
+    }
+
     /// Removes the files of a database that is not open.
     pub fn destroy(fs: &Fs, path: &[u8]) -> Result<()> {
         close::destroy(fs, path)

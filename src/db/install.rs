@@ -6,6 +6,7 @@
 //! 2. Installs happen in manifest order: the manifest lock is held across the publication.
 
 use crate::db::core::DbCore;
+use crate::env::path::FileKind;
 use crate::error::{ErrorKind, Result};
 use crate::memtable::table::MemTable;
 use crate::sync::{Arc, Ordering};
@@ -33,8 +34,10 @@ impl DbCore {
                 self.poison(&error);
             }
             if set.failed().is_none() {
-                // No manifest has them; after a failure a crash may show that one does.
                 outputs.into_iter().for_each(|table| self.retire.obsolete(table));
+            } else {
+                // A crash may show a manifest that has them; removed once a newer one has not.
+                self.orphans.lock().extend(outputs.into_iter().map(FileKind::Table));
             }
             return Err(error);
         }

@@ -69,9 +69,25 @@ impl DbCore {
             return Ok(log);
         }
         let passed_over = next.iter().map(|log| log.number).collect();
-        let log = self.make_log(self.usual_log_bytes().max(need + LOG_SLACK), None, passed_over)?;
+        let bytes = self.usual_log_bytes().max(need + LOG_SLACK);
+        let log = self.make_log(bytes, None, passed_over, false)?;
         *next = None;
         Ok(log)
+    }
+
+    /// Leaves all logs behind and begins a new one, in one edit: everything logged is in tables (D24).
+    pub fn leave_logs(&self, writer: &mut Writer) -> Result<()> {
+        let mut next = self.next_log.lock();
+        let passed_over = next.iter().map(|log| log.number).collect();
+        let log = self.make_log(self.usual_log_bytes(), None, passed_over, true)?;
+        *next = None;
+        drop(next);
+        self.log_sync.restart();
+        let number = log.number;
+        writer.log.start(log, writer.next_seq - 1)?;
+        self.stats.logs.add(1);
+        self.current_log.store(number.0, Ordering::Release);
+        Ok(())
     }
 
     /// Prepares the next log unless there is one.
@@ -82,14 +98,21 @@ impl DbCore {
         }
         let _span = self.events.job(JobKind::NextLog, 0, 0);
         let spare = self.spares.lock().kept.pop();
-        match self.make_log(self.usual_log_bytes(), spare, Vec::new()) {
+        match self.make_log(self.usual_log_bytes(), spare, Vec::new(), false) {
             Ok(log) => *next = Some(log),
             Err(error) => drop(self.errors.record(&error.context("preparing the next log"))),
         }
     }
 
-    /// Makes a log and lists it in the manifest. The lock `next_log` is held.
-    fn make_log(&self, bytes: u64, spare: Option<FileNum>, voided: Vec<FileNum>) -> Result<NewLog> {
+    /// Makes a log and lists it in the manifest; with `only` nobody needs an older one from then on. The lock
+    /// `next_log` is held.
+    fn make_log(
+        &self,
+        bytes: u64,
+        spare: Option<FileNum>,
+        logs_voided: Vec<FileNum>,
+        only: bool,
+    ) -> Result<NewLog> {
         let number = self.numbers.next();
         let (fs, dir, id) = (&self.fs, &self.dir, self.db_id);
         let made = match spare {
@@ -98,7 +121,8 @@ impl DbCore {
         };
         let listed = made.and_then(|log| {
             let logs_added = vec![(number, log.salt)];
-            let edit = VersionEdit { logs_added, logs_voided: voided, ..VersionEdit::default() };
+            let log_floor = only.then_some(number);
+            let edit = VersionEdit { logs_added, logs_voided, log_floor, ..VersionEdit::default() };
             self.install(edit, &[]).map(|()| log)
         });
         match &listed {
@@ -157,12 +181,8 @@ impl DbCore {
             return;
         }
         let _span = self.events.job(JobKind::Seal, 0, 0);
-        let sealed = self.log_sync.seal();
+        // Which bytes are lost cannot be known any more (D11): a failure stops writes, and is recorded with that.
+        drop(self.log_sync.seal(|error| self.poison(error)));
         self.stats.wal_syncs.add(1);
-        match sealed {
-            Ok(()) => {}
-            // Which bytes are lost cannot be known any more (D11).
-            Err(error) => self.poison(&error),
-        }
     }
 }

@@ -28,6 +28,7 @@ pub mod stall;
 pub mod write;
 pub mod compact;
 pub mod maintain;
+pub mod resume;
 pub mod approximate;
 pub mod close;
 pub mod open;

@@ -392,6 +392,7 @@ fn assemble(
         current_log: AtomicU64::new(current_log),
         next_log: Mutex::default(),
         spares: Mutex::default(),
+        resuming: Mutex::new(()),
         cleaning: Mutex::default(),
         settled: AtomicBool::new(set.changed()),
         manifest: Mutex::new(set),

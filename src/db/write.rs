@@ -165,7 +165,7 @@ impl DbCore {
             }
             if let Err(error) = self.apply(&memtable, member) {
                 // The log has it, memory does not: only a reopen can bring them together again.
-                self.poison(&error);
+                self.poison_for_good(&error);
                 return Err(error);
             }
         }

@@ -36,6 +36,23 @@ pub unsafe extern "C" fn esker_flush(db: *mut esker_db, err: *mut esker_error) -
     }
 }
 
+/// Tries to take writes up again after POISONED by an I/O error: abandons the damaged log, writes what memory
+/// holds into new tables, starts a new log. Flushes and compactions that failed are tried again at once, also when
+/// writes were not stopped. OK also when nothing was wrong. The error's status (IO, NOSPACE, READONLY) when the cause
+/// persists, and nothing has changed; the first error's when memory itself is damaged (CORRUPT, NOMEM), POISONED after
+/// PANIC: then only closing and opening helps. Writers wait meanwhile, readers do not. [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_resume(db: *mut esker_db, err: *mut esker_error) -> esker_status {
+    // SAFETY: `err` is NULL or a struct of the size it names, as the header asks.
+    unsafe {
+        db_call_detailed(db, err, |handle| {
+            handle.db.resume()?;
+            Ok(ESKER_OK)
+        })
+    }
+}
+
 /// Flushes, then merges the tables of a key range down to one sorted run and returns when done. `lo` and
 /// `hi` may be NULL (open ends); `hi` is outside unless ESKER_COMPACT_UPPER_INCLUSIVE. `job` may be NULL.
 /// Reads and writes go on. CANCELLED through `job` leaves a sound, partly merged tree. [any-thread]

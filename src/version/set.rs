@@ -311,6 +311,19 @@ impl VersionSet {
         Ok(())
     }
 
+    /// Ends the state of failure by a new manifest that says what was last visible; what the refused edit left in
+    /// older ones counts no more. Nothing to do when there was no failure.
+    pub fn revive(&mut self) -> Result<()> {
+        if self.failed.is_none() {
+            return Ok(());
+        }
+        let edit = self.complete(VersionEdit::default());
+        self.state = self.renew(&edit).map_err(|failure| failure.error)?;
+        self.failed = None;
+        self.remove_stale();
+        Ok(())
+    }
+
     /// Fills in what every edit carries.
     fn complete(&self, mut edit: VersionEdit) -> VersionEdit {
         let base = self.base();

@@ -7,8 +7,9 @@
 //! Invariants
 //! 1. Logs are synced oldest first, so a durable record proves every older log complete (D8e).
 //! 2. `durable` of a log never exceeds what a successful sync has covered.
-//! 3. After one failed sync every later one fails with the same error: the kernel may have dropped the
-//!    pages, and a second fdatasync would report success for bytes that are gone.
+//! 3. After one failed sync every later one fails with the same error, until the logs of that time are left
+//!    behind: the kernel may have dropped the pages, and a second fdatasync would report success for bytes
+//!    that are gone.
 
 use crate::env::api::{Dir, File};
 use crate::env::path::FileKind;
@@ -55,6 +56,8 @@ struct Live {
     logs: Vec<LiveLog>,
     /// Sequence of the newest complete record.
     newest_seq: SeqNo,
+    /// A sync has failed: what these files hold on the disk is unknown.
+    unsound: bool,
 }
 
 impl Live {
@@ -108,7 +111,7 @@ impl LogSync {
         Arc::new(LogSync {
             dir,
             failed: Mutex::new(None),
-            live: Mutex::new(Live { logs: logs.collect(), newest_seq }),
+            live: Mutex::new(Live { logs: logs.collect(), newest_seq, unsound: false }),
             durable_seq: AtomicU64::new(durable_seq),
             used: AtomicBool::new(false),
             advanced: Condvar::new(),
@@ -116,19 +119,29 @@ impl LogSync {
     }
 
     /// Makes every record durable that was complete before the call. Takes the sync lock. After a failure
-    /// every later call returns that error.
-    pub fn sync(&self) -> Result<()> {
+    /// every later call returns that error; `on_error` is called with it before the lock is given back.
+    pub fn sync(&self, on_error: impl FnOnce(&Error)) -> Result<()> {
         self.used.store(true, Ordering::Release);
-        self.sync_targets(|live| targets(&live.logs, live.newest_seq))
+        self.sync_targets(|live| targets(&live.logs, live.newest_seq), on_error)
     }
 
     /// Makes the logs durable that take no more records, so that the next sync has only the newest one to
     /// cover. For the rest as `sync`.
-    pub fn seal(&self) -> Result<()> {
-        self.sync_targets(|live| {
+    pub fn seal(&self, on_error: impl FnOnce(&Error)) -> Result<()> {
+        let pick = |live: &Live| {
             let sealed = live.sealed();
             targets(sealed, sealed.last().map_or(0, |log| log.last_seq))
-        })
+        };
+        self.sync_targets(pick, on_error)
+    }
+
+    /// Begins anew without logs: nobody needs those there were, and what their syncs did is forgotten.
+    pub fn restart(&self) {
+        let mut failed = self.failed.lock();
+        let mut live = self.live.lock();
+        live.logs.clear();
+        live.unsound = false;
+        *failed = None;
     }
 
     /// Whether `seal` would have anything to do that somebody will wait for: a process that has never
@@ -138,15 +151,22 @@ impl LogSync {
         used && self.live.lock().sealed().iter().any(LiveLog::is_unsynced)
     }
 
-    fn sync_targets(&self, pick: impl Fn(&Live) -> (Vec<Target>, SeqNo)) -> Result<()> {
+    fn sync_targets(
+        &self,
+        pick: impl Fn(&Live) -> (Vec<Target>, SeqNo),
+        on_error: impl FnOnce(&Error),
+    ) -> Result<()> {
         let mut failed = self.failed.lock();
         if let Some(error) = &*failed {
+            on_error(error);
             return Err(error.clone());
         }
         let (targets, seq) = pick(&self.live.lock());
         for target in &targets {
             if let Err(error) = self.sync_log(target) {
+                self.live.lock().unsound = true;
                 *failed = Some(error.clone());
+                on_error(&error);
                 return Err(error);
             }
         }
@@ -229,7 +249,9 @@ impl LogSync {
     /// are on disk.
     pub fn forget_below(&self, floor: FileNum) -> Vec<FileNum> {
         let mut live = self.live.lock();
-        let gone = live.logs.iter().filter(|log| log.number < floor && !log.is_unsynced());
+        let sound = !live.unsound;
+        let clean = |log: &&LiveLog| sound && log.number < floor && !log.is_unsynced();
+        let gone = live.logs.iter().filter(clean);
         let gone = gone.map(|log| log.number).collect();
         live.logs.retain(|log| log.number >= floor);
         gone

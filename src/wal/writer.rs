@@ -230,7 +230,7 @@ impl LogWriter {
         self.last_seq = self.last_seq.max(last_seq);
         let Some(current) = self.current.take() else {
             if self.started {
-                self.sync.sync()?;
+                self.sync.sync(|_| ())?;
             }
             return Ok(None);
         };
@@ -242,7 +242,7 @@ impl LogWriter {
         self.newest.len = end;
         self.newest.last_seq = self.last_seq;
         self.sync.publish(current.number, end, self.last_seq);
-        self.sync.sync()?;
+        self.sync.sync(|_| ())?;
         Ok(Some((current.number, end)))
     }
 }

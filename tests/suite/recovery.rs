@@ -3,6 +3,7 @@
 mod crashes;
 mod faults;
 mod logs;
+mod resume;
 
 use crate::simdb::*;
 use esker::internals::db::handle::Db;

@@ -134,7 +134,7 @@ impl Rig {
     }
 
     pub fn sync_and_stamp(&mut self) {
-        self.sync.sync().expect("no fault is planned");
+        self.sync.sync(|_| ()).expect("no fault is planned");
         self.writer.stamp_if_useful().expect("no fault is planned");
     }
 

@@ -295,7 +295,7 @@ impl Life<'_> {
 
     /// A failed sync ends the life: the database would be read-only.
     fn sync(&mut self) -> bool {
-        if self.rig.sync.sync().is_err() {
+        if self.rig.sync.sync(|_| ()).is_err() {
             self.sync_failed = true;
             return false;
         }

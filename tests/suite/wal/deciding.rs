@@ -55,7 +55,7 @@ fn without_evidence_the_same_damage_is_a_torn_tail() {
     let mut rig = Rig::new(4);
     rig.put("a");
     rig.put("b");
-    rig.sync.sync().expect("no fault");
+    rig.sync.sync(|_| ()).expect("no fault");
     rig.corrupt(1, SECOND + 30);
     let (recovered, seqs) = rig.recovered();
     // The record is 64 bytes, the last 7 of them padding that looks like unused space.
@@ -68,7 +68,7 @@ fn without_evidence_the_same_damage_is_a_torn_tail() {
 fn the_next_record_is_evidence_even_when_its_payload_is_not_whole() {
     let mut rig = Rig::new(5);
     rig.put("a");
-    rig.sync.sync().expect("no fault");
+    rig.sync.sync(|_| ()).expect("no fault");
     rig.put("b");
     rig.corrupt(1, SECOND + 40);
     assert_eq!(rig.recovered().1, [1]);
@@ -80,7 +80,7 @@ fn the_next_record_is_evidence_even_when_its_payload_is_not_whole() {
 fn prev_durable_of_the_next_log_is_evidence() {
     let mut rig = Rig::new(6);
     rig.put("a");
-    rig.sync.sync().expect("no fault");
+    rig.sync.sync(|_| ()).expect("no fault");
     rig.put("b");
     rig.rotate();
     rig.corrupt(1, SECOND);
@@ -132,7 +132,7 @@ fn a_durable_log_start_proves_every_older_log_complete() {
 fn the_manifest_is_evidence() {
     let mut rig = Rig::new(9);
     rig.put("a");
-    rig.sync.sync().expect("no fault");
+    rig.sync.sync(|_| ()).expect("no fault");
     rig.facts.manifest_durable.extend(rig.sync.durable_point());
     rig.corrupt(1, FIRST);
     rig.assert_refused(1, FIRST);

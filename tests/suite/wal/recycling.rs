@@ -183,7 +183,7 @@ fn every_crash_of_a_recycling_reopens_with_what_was_synced() {
             rig.facts.listed.push((log.number, log.salt));
             if rig.writer.start(log, rig.seq).is_ok() && rig.append(&[batch("new", 700)]).is_ok() {
                 let appended = rig.seq;
-                if rig.sync.sync().is_ok() {
+                if rig.sync.sync(|_| ()).is_ok() {
                     promised = appended;
                 }
             }

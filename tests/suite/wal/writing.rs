@@ -61,7 +61,7 @@ fn empty_keys_and_values_do_not_end_the_log() {
 fn a_new_log_names_its_predecessor_and_what_was_durable_of_it() {
     let mut rig = Rig::new(3);
     rig.put("a");
-    rig.sync.sync().expect("no fault");
+    rig.sync.sync(|_| ()).expect("no fault");
     let durable = rig.sync.durable_point().expect("synced").1;
     rig.put("b");
     rig.rotate();
@@ -157,12 +157,33 @@ fn a_failed_sync_is_final() {
     let mut rig = Rig::new(8);
     rig.put("a");
     rig.kernel.set_fault(fail(CallKind::Fdatasync, 1, false));
-    let first = rig.sync.sync().expect_err("a fault was planned");
+    let first = rig.sync.sync(|_| ()).expect_err("a fault was planned");
     let syncs = rig.kernel.count(CallKind::Fdatasync);
-    let second = rig.sync.sync().expect_err("sticky");
+    let second = rig.sync.sync(|_| ()).expect_err("sticky");
     assert_eq!(first.detail().message, second.detail().message);
     assert_eq!(rig.kernel.count(CallKind::Fdatasync), syncs, "never retried");
     assert_eq!((rig.sync.durable_seq(), rig.sync.durable_point()), (0, None));
+}
+
+#[test]
+fn no_log_is_clean_after_a_failed_sync_until_all_are_left_behind() {
+    let mut rig = Rig::new(15);
+    rig.put("a");
+    rig.sync.sync(|_| ()).expect("no fault yet");
+    rig.rotate();
+    rig.put("b");
+    rig.kernel.set_fault(fail(CallKind::Fdatasync, 1, false));
+    let mut told = 0;
+    rig.sync.sync(|_| told += 1).expect_err("a fault was planned");
+    rig.sync.sync(|_| told += 1).expect_err("sticky");
+    assert_eq!(told, 2);
+    assert_eq!(rig.sync.forget_below(FileNum(2)), [], "although log 1 was synced before");
+    rig.sync.restart();
+    rig.rotate();
+    rig.put("c");
+    rig.sync.sync(|_| ()).expect("nothing of log 2 is needed");
+    rig.rotate();
+    assert_eq!(rig.sync.forget_below(FileNum(4)), [FileNum(3)]);
 }
 
 #[test]
@@ -172,7 +193,7 @@ fn a_sync_covers_every_log_oldest_first() {
     rig.rotate();
     rig.put("b");
     rig.kernel.set_fault(fail(CallKind::Fdatasync, 2, false));
-    rig.sync.sync().expect_err("the second log's sync fails");
+    rig.sync.sync(|_| ()).expect_err("the second log's sync fails");
     assert_eq!(rig.sync.durable_point(), Some((FileNum(1), 184)), "the first was covered");
     assert_eq!(rig.sync.durable_seq(), 0);
 }
@@ -187,7 +208,7 @@ fn inherited_logs_are_synced_before_the_new_one() {
     assert!(next.sync.has_unsynced());
     next.put("b");
     let syncs = next.kernel.count(CallKind::Fdatasync);
-    next.sync.sync().expect("no fault");
+    next.sync.sync(|_| ()).expect("no fault");
     assert_eq!(next.kernel.count(CallKind::Fdatasync), syncs + 2);
     assert_eq!(next.sync.durable_seq(), 2);
     assert!(!next.sync.has_unsynced());
@@ -204,7 +225,7 @@ fn logs_below_the_floor_are_forgotten_even_when_they_are_gone() {
     next.sync.forget_below(FileNum(2));
     next.kernel.remove_file(PATH, &name(1));
     assert_eq!(next.sync.live_bytes(), 184);
-    next.sync.sync().expect("nothing of log 1 is needed");
+    next.sync.sync(|_| ()).expect("nothing of log 1 is needed");
     next.facts.listed.remove(0);
     assert_eq!(next.recovered().1, [2]);
 }
