@@ -278,8 +278,9 @@ impl Oracle {
     }
 
     /// After a crash of a database with unlogged writes: every key must show a version that is not older
-    /// than the newest promised one. What is newer than what it shows is forgotten.
-    pub fn adopt(&mut self, rows: &[Shown], power_cut: bool) -> Result<(), String> {
+    /// than the newest promised one. What is newer than what it shows is forgotten. `latest` is the newest number
+    /// that the database shows.
+    pub fn adopt(&mut self, rows: &[Shown], power_cut: bool, latest: SeqNo) -> Result<(), String> {
         let logged_until = if power_cut { self.durable } else { SeqNo::MAX };
         let flushed = self.flushed;
         let mut shown_rows = rows.iter().peekable();
@@ -290,12 +291,17 @@ impl Oracle {
             let promised =
                 |v: &Version| (v.exact && v.logged && v.seq <= logged_until) || v.seq <= flushed;
             let floor = versions.iter().rposition(promised);
-            // The oldest that fits: a lost write's number may be given again.
-            let kept = (floor.unwrap_or(0)..versions.len()).find(|place| {
+            let fits = |place: &usize| {
                 let version = &versions[*place];
                 let number = |r: &Shown| r.seq == 0 || !version.exact || r.seq == version.seq;
                 version.value.as_ref() == row.map(|r| &r.value) && row.is_none_or(number)
-            });
+            };
+            // Of several that look alike the newest: a power cut may undo it and show what lay below, for
+            // instance an unlogged write that had been flushed. But the number of a lost write, which is
+            // above the latest, may be given again.
+            let places = floor.unwrap_or(0)..versions.len();
+            let known = |place: &usize| versions[*place].seq <= latest && fits(place);
+            let kept = places.clone().rev().find(known).or_else(|| places.clone().find(fits));
             match (kept, row) {
                 (_, None) if floor.is_none() => versions.clear(),
                 (Some(place), _) => {

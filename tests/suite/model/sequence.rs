@@ -509,7 +509,8 @@ impl Sequence {
         self.open(false)?;
         let rows = scan(self.db(), &ReadParams::default())?;
         if self.plan.has_unlogged() {
-            self.oracle.adopt(&rows, power_cut)?;
+            let latest = self.db().stats().latest_seq;
+            self.oracle.adopt(&rows, power_cut, latest)?;
         } else {
             let promised = self.oracle.promised(power_cut, torn);
             self.oracle.cut_to(&rows, promised)?;
