@@ -557,6 +557,10 @@ enum esker_option
   ESKER_OPT_WRITE_BUFFER_ENTRIES = 21,
   /** u64 `immutable_max` [3]: full memtables waiting for a flush before writers stop; 1 to 16. */
   ESKER_OPT_IMMUTABLE_MAX = 22,
+  /**
+   * text `memtable` [wide]: index of a memtable: wide, skiplist. Other comparators than bytewise always get skiplist.
+   */
+  ESKER_OPT_MEMTABLE = 23,
   /** u64 `block_size` [4096]: target bytes of a data block; 256 B to 4 MiB. */
   ESKER_OPT_BLOCK_SIZE = 30,
   /** u64 `block_entries` [0 = no limit]: entries of a data block; up to 65,535. */

@@ -129,6 +129,9 @@ pub mod memtable {
     pub mod table {
         pub use crate::memtable::table::*;
     }
+    pub mod wide {
+        pub use crate::memtable::wide::*;
+    }
 }
 pub mod table {
     pub mod meta {

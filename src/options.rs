@@ -11,6 +11,7 @@ pub mod table;
 
 use crate::compress::Codec;
 use crate::filter::kind::FilterKind;
+use crate::memtable::index::IndexKind;
 use crate::order::Order;
 use crate::shared::EnvOption;
 use crate::types::VictimChoice;
@@ -59,6 +60,7 @@ pub struct Options {
     /// 0 = no limit.
     pub write_buffer_entries: u64,
     pub immutable_max: u64,
+    pub memtable: IndexKind,
     pub block_size: u64,
     /// 0 = no limit.
     pub block_entries: u64,
@@ -107,6 +109,7 @@ impl Default for Options {
             write_buffer: 64 * MIB,
             write_buffer_entries: 0,
             immutable_max: 3,
+            memtable: IndexKind::Wide,
             block_size: 4 * KIB,
             block_entries: 0,
             table_size: 64 * MIB,

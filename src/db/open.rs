@@ -223,7 +223,7 @@ fn create_in(
     Ok(Opened {
         set,
         writer: Writer { log, next_seq: 1 },
-        active: MemTable::new(DEFAULT_KEYSPACE, order, Some(retire.clone())),
+        active: MemTable::new(DEFAULT_KEYSPACE, order, options.memtable, Some(retire.clone())),
         frozen: Vec::new(),
         visible: 0,
         recovered: Recovered::default(),
@@ -334,7 +334,8 @@ fn replay(
     let bytes: u64 = recovered.counted.iter().map(|tail| tail.len).sum();
     // A log written with a larger write buffer must not become thousands of memtables.
     let limit = options.write_buffer.max(bytes / 4);
-    let fresh = || MemTable::new(DEFAULT_KEYSPACE, options.order(), Some(retire.clone()));
+    let fresh =
+        || MemTable::new(DEFAULT_KEYSPACE, options.order(), options.memtable, Some(retire.clone()));
     let mut active = fresh();
     let mut frozen: Vec<Arc<MemTable>> = Vec::new();
     recover::replay(dir, recovered, facts, &mut |log, first, batch| {
@@ -373,7 +374,6 @@ fn assemble(
     let db_id = set.state().db_id;
     // Every log of this process gets a number above all that exist, so this is a floor for nothing yet.
     let current_log = numbers.peek();
-    let stats = recovery_stats(&recovered);
     let log_sync = writer.log.sync_handle();
     DbCore {
         fs: fs.clone(),
@@ -409,7 +409,7 @@ fn assemble(
         blocks,
         retire,
         errors: ErrorRing::default(),
-        stats,
+        stats: recovery_stats(&recovered),
         work: Mutex::new(Work::default()),
         progress: Condvar::new(),
         hands: OnceLock::new(),

@@ -241,8 +241,12 @@ impl DbCore {
     pub fn freeze(&self, writer: &mut Writer) {
         let active = self.keyspace.state.with(|state| state.active.clone());
         active.freeze(writer.next_seq - 1);
-        let fresh =
-            MemTable::new(self.keyspace.id, self.keyspace.order.clone(), Some(self.retire.clone()));
+        let fresh = MemTable::new(
+            self.keyspace.id,
+            self.keyspace.order.clone(),
+            self.options.memtable,
+            Some(self.retire.clone()),
+        );
         self.keyspace.state.switch_memtable(fresh);
         self.reprice();
         self.log(LogLevel::Debug, || "a memtable is full".to_owned());

@@ -17,6 +17,9 @@ use std::ptr::NonNull;
 const CHUNK_MIN: usize = 4 << 10;
 const CHUNK_MAX: usize = 1 << 20;
 
+/// Alignment of chunks, the largest that can be asked for.
+const CHUNK_ALIGN: usize = 64;
+
 const _: () = assert!(CHUNK_MIN.is_power_of_two() && CHUNK_MAX.is_power_of_two());
 
 struct Chunk {
@@ -27,7 +30,7 @@ struct Chunk {
 impl Chunk {
     fn new(size: usize) -> Result<Chunk> {
         let no_memory = || Error::no_memory(Area::Engine, size);
-        let layout = Layout::from_size_align(size.max(1), 1).map_err(|_| no_memory())?;
+        let layout = Layout::from_size_align(size.max(1), CHUNK_ALIGN).map_err(|_| no_memory())?;
         // SAFETY: the layout's size is not zero.
         let memory = unsafe { alloc(layout) };
         let memory = NonNull::new(memory).ok_or_else(no_memory)?;
@@ -88,33 +91,47 @@ impl Arena {
     /// address no other call returns. The bytes stay there, readable, until the arena is dropped.
     pub fn store(&mut self, first: &[u8], second: &[u8]) -> Result<NonNull<u8>> {
         let len = first.len().saturating_add(second.len());
-        // Never nothing: the address is unique also when both are empty.
-        let at = self.take(len.max(1))?;
-        // SAFETY: `take` gave at least `len` bytes that nobody else reads or writes; slices that the caller holds
+        let at = self.reserve(len, 1)?;
+        // SAFETY: `reserve` gave at least `len` bytes that nobody else reads or writes; slices that the caller holds
         // cannot overlap memory that was never given out.
         unsafe {
             let out = at.as_ptr();
             out.copy_from_nonoverlapping(first.as_ptr(), first.len());
             out.add(first.len()).copy_from_nonoverlapping(second.as_ptr(), second.len());
         }
+        Ok(at)
+    }
+
+    /// Gives `len` bytes at an address that is a multiple of `align`, to write to and read from until the arena is
+    /// dropped; no other call returns it. `align` is a power of two of at most 64.
+    pub fn reserve(&mut self, len: usize, align: usize) -> Result<NonNull<u8>> {
+        debug_assert!(align.is_power_of_two() && align <= CHUNK_ALIGN);
+        let at = self.take(len, align)?;
         self.used = self.used.saturating_add(len as u64);
         Ok(at)
     }
 
-    fn take(&mut self, len: usize) -> Result<NonNull<u8>> {
-        if len > self.left {
-            if len > self.chunk_size / 2 {
-                return self.grow(len);
+    fn take(&mut self, len: usize, align: usize) -> Result<NonNull<u8>> {
+        // Never nothing: the address is unique also when nothing is stored.
+        let wanted = len.max(1);
+        let gap = self.next.addr().get().wrapping_neg() & (align - 1);
+        let (mut gap, mut whole) = (gap, wanted.saturating_add(gap));
+        if whole > self.left {
+            if wanted > self.chunk_size / 2 {
+                return self.grow(wanted);
             }
             let size = self.chunk_size;
             self.next = self.grow(size)?;
             self.left = size;
             self.chunk_size = (size * 2).min(CHUNK_MAX);
+            // Chunks are aligned to what may be asked for.
+            (gap, whole) = (0, wanted);
         }
-        let at = self.next;
-        // SAFETY: `len <= left`, so the result is inside the chunk or one past its end.
-        self.next = unsafe { at.add(len) };
-        self.left -= len;
+        // SAFETY: `gap + wanted <= left`, so both results are inside the chunk or one past its end.
+        let at = unsafe { self.next.add(gap) };
+        // SAFETY: as above.
+        self.next = unsafe { self.next.add(whole) };
+        self.left -= whole;
         Ok(at)
     }
 
@@ -155,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reserved_is_aligned_and_overlaps_nothing() {
+        let mut arena = Arena::new();
+        let mut taken = Vec::new();
+        for i in 0..2_000usize {
+            let (len, align) = (i * 7 % 400, 1 << (i % 7));
+            let at = arena.reserve(len, align).unwrap().addr().get();
+            assert_eq!(at % align, 0);
+            taken.push((at, at + len.max(1)));
+        }
+        taken.sort_unstable();
+        assert!(taken.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+    }
+
+    #[test]
     fn chunks_start_small_and_double() {
         let mut arena = Arena::new();
         assert_eq!(arena.reserved(), 0);
@@ -173,7 +204,7 @@ mod tests {
     fn growth_that_cannot_be_had_is_an_error_and_changes_nothing() {
         let mut arena = Arena::new();
         arena.store(b"k", b"v").unwrap();
-        let error = arena.take(isize::MAX as usize).unwrap_err();
+        let error = arena.reserve(isize::MAX as usize, 1).unwrap_err();
         assert_eq!(error.kind(), crate::error::ErrorKind::NoMem);
         assert_eq!((arena.used(), arena.reserved()), (2, CHUNK_MIN as u64));
     }

@@ -11,6 +11,15 @@ use crate::iter::internal::InternalIterator;
 use crate::key::Tag;
 use crate::sync::Arc;
 
+/// Which index a memtable has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexKind {
+    /// crossbeam's skip list.
+    SkipList,
+    /// A tree of wide nodes.
+    Wide,
+}
+
 /// An ordered, insert-only map from internal key to value.
 pub trait MemIndex {
     /// Cursor that keeps the index alive.

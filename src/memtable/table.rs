@@ -11,18 +11,40 @@
 use crate::error::Result;
 use crate::iter::internal::InternalIterator;
 use crate::key::{EntryKind, Tag, tag_kind, tag_seq};
-use crate::memtable::index::MemIndex;
+use crate::memtable::index::{IndexKind, MemIndex};
 use crate::memtable::skiplist::{SkipCursor, SkipIndex};
+use crate::memtable::wide::{WideCursor, WideIndex};
 use crate::order::Order;
 use crate::retire::RetireList;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 use crate::types::{FileNum, KeyspaceId, SeqNo};
 
+/// The index that a memtable was made with.
+enum Index {
+    SkipList(Arc<SkipIndex>),
+    Wide(Arc<WideIndex>),
+}
+
+/// Its cursor.
+enum Cursor {
+    SkipList(SkipCursor),
+    Wide(WideCursor),
+}
+
+macro_rules! each {
+    ($of:ident, $self:expr, $one:ident => $body:expr) => {
+        match $self {
+            $of::SkipList($one) => $body,
+            $of::Wide($one) => $body,
+        }
+    };
+}
+
 /// Sorted recent writes of one keyspace.
 pub struct MemTable {
     keyspace: KeyspaceId,
     /// Present until `drop` takes it.
-    index: Option<Arc<SkipIndex>>,
+    index: Option<Index>,
     max_seq: AtomicU64,
     deletes: AtomicU64,
     /// Number of the first log that holds a write of this memtable; 0 when there is none.
@@ -34,15 +56,20 @@ pub struct MemTable {
 }
 
 impl MemTable {
-    /// Makes an empty memtable. Its memory goes to `retire` in the end, or is freed in place without one.
+    /// Makes an empty memtable; `kind` counts for keys ordered by their bytes only, others go to a skip list. Its memory goes to `retire` in the end, or is freed in place without one.
     pub fn new(
         keyspace: KeyspaceId,
         order: Order,
+        kind: IndexKind,
         retire: Option<Arc<RetireList>>,
     ) -> Arc<MemTable> {
+        let index = match (kind, &order) {
+            (IndexKind::Wide, Order::Bytewise) => Index::Wide(Arc::new(WideIndex::new())),
+            _ => Index::SkipList(Arc::new(SkipIndex::new(order))),
+        };
         Arc::new(MemTable {
             keyspace,
-            index: Some(Arc::new(SkipIndex::new(order))),
+            index: Some(index),
             max_seq: AtomicU64::new(0),
             deletes: AtomicU64::new(0),
             first_log: AtomicU64::new(0),
@@ -52,7 +79,7 @@ impl MemTable {
         })
     }
 
-    fn index(&self) -> &Arc<SkipIndex> {
+    fn index(&self) -> &Index {
         self.index.as_ref().expect("only drop takes the index")
     }
 
@@ -62,7 +89,7 @@ impl MemTable {
     /// When the memtable is frozen: the entry would be missing from the flushed table.
     pub fn insert(&self, key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
         assert!(self.frozen_at() == 0, "insert into a frozen memtable");
-        self.index().insert(key, tag, value)?;
+        each!(Index, self.index(), index => index.insert(key, tag, value))?;
         // There is one writer, so a load and a store are enough.
         if tag_seq(tag) > self.max_seq.load(Ordering::Relaxed) {
             self.max_seq.store(tag_seq(tag), Ordering::Relaxed);
@@ -75,26 +102,30 @@ impl MemTable {
 
     /// Finds the newest entry of `key` whose tag is at most `seek_tag`.
     pub fn get(&self, key: &[u8], seek_tag: Tag) -> Option<(Tag, &[u8])> {
-        self.index().get(key, seek_tag)
+        each!(Index, self.index(), index => index.get(key, seek_tag))
     }
 
     /// Makes a cursor that keeps the memtable alive and sees every entry inserted before each of its moves.
     pub fn iter(self: &Arc<MemTable>) -> MemIter {
-        MemIter { cursor: self.index().cursor(), _memtable: self.clone() }
+        let cursor = match self.index() {
+            Index::SkipList(index) => Cursor::SkipList(index.cursor()),
+            Index::Wide(index) => Cursor::Wide(index.cursor()),
+        };
+        MemIter { cursor, _memtable: self.clone() }
     }
 
     /// Memory in use: key and value bytes and an estimate of the index's share.
     pub fn bytes(&self) -> u64 {
-        self.index().bytes()
+        each!(Index, self.index(), index => index.bytes())
     }
 
     /// Entries, deletes included.
     pub fn len(&self) -> u64 {
-        self.index().len()
+        each!(Index, self.index(), index => index.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.index().is_empty()
+        each!(Index, self.index(), index => index.is_empty())
     }
 
     /// Largest sequence number inserted; 0 when empty.
@@ -149,9 +180,9 @@ impl MemTable {
 impl Drop for MemTable {
     fn drop(&mut self) {
         if let (Some(retire), Some(index)) = (&self.retire, self.index.take()) {
-            let holders = Arc::strong_count(&index);
+            let holders = each!(Index, &index, index => Arc::strong_count(index));
             debug_assert_eq!(holders, 1, "cursors hold the memtable and let go of the index first");
-            retire.push(Box::new(index));
+            each!(Index, index, index => retire.push(Box::new(index)));
         }
     }
 }
@@ -159,48 +190,48 @@ impl Drop for MemTable {
 /// Cursor over a memtable; keeps it alive.
 pub struct MemIter {
     // Before the memtable: when that goes, its index must have no other holder.
-    cursor: SkipCursor,
+    cursor: Cursor,
     _memtable: Arc<MemTable>,
 }
 
 impl InternalIterator for MemIter {
     fn valid(&self) -> bool {
-        self.cursor.valid()
+        each!(Cursor, &self.cursor, cursor => cursor.valid())
     }
 
     fn seek_to_first(&mut self) -> Result<()> {
-        self.cursor.seek_to_first()
+        each!(Cursor, &mut self.cursor, cursor => cursor.seek_to_first())
     }
 
     fn seek_to_last(&mut self) -> Result<()> {
-        self.cursor.seek_to_last()
+        each!(Cursor, &mut self.cursor, cursor => cursor.seek_to_last())
     }
 
     fn seek(&mut self, key: &[u8], tag: Tag) -> Result<()> {
-        self.cursor.seek(key, tag)
+        each!(Cursor, &mut self.cursor, cursor => cursor.seek(key, tag))
     }
 
     fn seek_before(&mut self, key: &[u8], tag: Tag) -> Result<()> {
-        self.cursor.seek_before(key, tag)
+        each!(Cursor, &mut self.cursor, cursor => cursor.seek_before(key, tag))
     }
 
     fn next(&mut self) -> Result<()> {
-        self.cursor.next()
+        each!(Cursor, &mut self.cursor, cursor => cursor.next())
     }
 
     fn prev(&mut self) -> Result<()> {
-        self.cursor.prev()
+        each!(Cursor, &mut self.cursor, cursor => cursor.prev())
     }
 
     fn key(&self) -> &[u8] {
-        self.cursor.key()
+        each!(Cursor, &self.cursor, cursor => cursor.key())
     }
 
     fn tag(&self) -> Tag {
-        self.cursor.tag()
+        each!(Cursor, &self.cursor, cursor => cursor.tag())
     }
 
     fn value(&self) -> &[u8] {
-        self.cursor.value()
+        each!(Cursor, &self.cursor, cursor => cursor.value())
     }
 }

@@ -10,6 +10,7 @@
 use crate::compress::Codec;
 use crate::error::{Area, Error, Result};
 use crate::filter::kind::FilterKind;
+use crate::memtable::index::IndexKind;
 use crate::options::{Durability, GIB, KIB, MIB, Options};
 use crate::order::{BUILTIN_PREFIX, Order};
 use crate::types::{LEVELS_MAX, VictimChoice};
@@ -129,6 +130,9 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
         c"Entries of one memtable; 0 = no limit.", number!(write_buffer_entries, Plain)),
     spec!(22 c"immutable_max", c"memtables", c"3", (1, 16),
         c"Full memtables waiting for a flush before writers stop.", number!(immutable_max, Plain)),
+    spec!(23 c"memtable", c"", Some(c"wide|skiplist"), c"wide", (0, 0),
+        c"Index of a memtable: wide, a tree of wide nodes, or skiplist, which comparators other than bytewise always get.",
+        Field::Text { get: memtable_text, set: set_memtable }),
     spec!(30 c"block_size", c"bytes", c"4KiB", (256, 4 * MIB),
         c"Target bytes of a data block.", number!(block_size, Bytes)),
     spec!(31 c"block_entries", c"entries", c"0", (0, u16::MAX as u64),
@@ -211,6 +215,23 @@ fn set_compression(options: &mut Options, text: &str) -> bool {
     options.compression = match text {
         "none" => Codec::None,
         "lz4" => Codec::Lz4,
+        _ => return false,
+    };
+    true
+}
+
+fn memtable_text(options: &Options) -> String {
+    let name = match options.memtable {
+        IndexKind::Wide => "wide",
+        IndexKind::SkipList => "skiplist",
+    };
+    name.to_owned()
+}
+
+fn set_memtable(options: &mut Options, text: &str) -> bool {
+    options.memtable = match text {
+        "wide" => IndexKind::Wide,
+        "skiplist" => IndexKind::SkipList,
         _ => return false,
     };
     true

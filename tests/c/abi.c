@@ -172,7 +172,7 @@ static void option_ids(void) {
   } frozen[] = {
       {"env", 2},            {"comparator", 3},    {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
       {"write_buffer", 20},  {"write_buffer_entries", 21},
-      {"immutable_max", 22}, {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
+      {"immutable_max", 22}, {"memtable", 23},    {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
       {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},
       {"l0_trigger", 50},    {"l0_stop", 51},      {"level_bytes", 52},  {"level_ratio", 53},
       {"levels", 54},        {"level_dynamic", 55}, {"compaction_pick", 56}, {"compaction_seed", 57},
@@ -185,6 +185,7 @@ static void option_ids(void) {
   VALUE(ESKER_OPT_FILE_MODE, 5);
   VALUE(ESKER_OPT_DURABILITY, 10);
   VALUE(ESKER_OPT_WRITE_BUFFER, 20);
+  VALUE(ESKER_OPT_MEMTABLE, 23);
   VALUE(ESKER_OPT_FILTER_BITS, 35);
   VALUE(ESKER_OPT_SUBCOMPACTIONS, 59);
   VALUE(ESKER_OPT_THREADS, 60);

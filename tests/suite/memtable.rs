@@ -1,15 +1,22 @@
-//! The memtable against a sorted map, under concurrent readers, and at the end of its life.
+//! The memtable, with either index, against a sorted map, under concurrent readers, and at the end of its life.
 
 #![allow(clippy::print_stdout, reason = "seeds of failing runs are shown")]
 
 use esker::internals::error::ErrorKind;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, TAG_MAX, Tag, make_tag, seek_tag, tag_seq};
+use esker::internals::memtable::index::IndexKind;
 use esker::internals::memtable::table::MemTable;
 use esker::internals::order::Order;
 use esker::internals::retire::RetireList;
 use esker::internals::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 use esker::internals::types::{FileNum, KeyspaceId, SeqNo};
+
+const KINDS: [IndexKind; 2] = [IndexKind::SkipList, IndexKind::Wide];
+
+fn memtable(kind: IndexKind) -> Arc<MemTable> {
+    MemTable::new(KeyspaceId(0), Order::Bytewise, kind, None)
+}
 
 /// Small xorshift generator; a test prints the seed it began with.
 pub struct Rng(u64);
@@ -119,10 +126,10 @@ fn insert_random(mem: &MemTable, seq: SeqNo, rng: &mut Rng) -> Entry {
 
 #[test]
 fn random_histories_match_a_sorted_map() {
-    for seed in 0..60 {
-        println!("seed {seed}");
+    for (seed, kind) in (0..60).flat_map(|seed| KINDS.map(|kind| (seed, kind))) {
+        println!("seed {seed} {kind:?}");
         let mut rng = Rng::new(seed);
-        let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
+        let mem = memtable(kind);
         let mut iter = mem.iter();
         let mut model: Vec<Entry> = Vec::new();
         for round in 0..6 {
@@ -143,7 +150,68 @@ fn random_histories_match_a_sorted_map() {
         let bytes: usize = model.iter().map(|entry| entry.0.len() + entry.2.len()).sum();
         assert_eq!((mem.len(), mem.deletes()), (model.len() as u64, deletes as u64));
         assert_eq!((mem.max_seq(), mem.is_empty()), (max_seq, model.is_empty()));
-        assert!(mem.bytes() >= bytes as u64 && mem.bytes() <= bytes as u64 + 200 * mem.len());
+        assert!(mem.bytes() >= bytes as u64 && mem.bytes() <= bytes as u64 + 200 * mem.len() + 512);
+    }
+}
+
+/// Keys of one way to fill a memtable: each at most once.
+fn filling(shape: u64, n: u64, rng: &mut Rng) -> Vec<u8> {
+    match shape {
+        0 => n.to_be_bytes().to_vec(),
+        1 => (!n).to_be_bytes().to_vec(),
+        2 => format!("{:016}", n.wrapping_mul(2_654_435_761) % 1_000_000_007).into_bytes(),
+        // Many runs side by side, ascending, then descending.
+        3 => format!("user{:03}/{n:08}", n % 97).into_bytes(),
+        4 => format!("user{:03}/{:08}", n % 97, 99_999_999 - n).into_bytes(),
+        // Long shared beginnings of many lengths.
+        5 => [vec![b'p'; rng.below(300) as usize], n.to_be_bytes().to_vec()].concat(),
+        // Each the beginning of the next.
+        6 => vec![0; n as usize % 700],
+        // Few keys, many versions.
+        _ => rng.key(),
+    }
+}
+
+#[test]
+fn large_memtables_of_every_shape_match_a_sorted_map() {
+    for (shape, kind) in (0..8).flat_map(|shape| KINDS.map(|kind| (shape, kind))) {
+        let seed = 40 + shape;
+        println!("shape {shape} seed {seed} {kind:?}");
+        let mut rng = Rng::new(seed);
+        let mem = memtable(kind);
+        let mut model: Vec<Entry> = Vec::new();
+        let mut iter = mem.iter();
+        for n in 0..6_000 {
+            let key = filling(shape, n, &mut rng);
+            let entry = (key, make_tag(n + 1, EntryKind::Put), n.to_le_bytes().to_vec());
+            mem.insert(&entry.0, entry.1, &entry.2).unwrap();
+            model.push(entry);
+            if n % 1_500 == 1_499 {
+                sort(&mut model);
+                walk(&mut iter, &model, &mut rng, 3_000);
+            }
+        }
+        for _ in 0..6_000 {
+            let (key, tag, value) = &model[rng.below(6_000) as usize];
+            assert_eq!(mem.get(key, *tag), Some((*tag, value.as_slice())));
+            let seen = mem.get(key, TAG_MAX).unwrap().0;
+            assert!(seen >= *tag);
+            let missing = [key.as_slice(), b"\0\xff"].concat();
+            let expected = model.iter().any(|entry| entry.0 == missing);
+            assert_eq!(mem.get(&missing, TAG_MAX).is_some(), expected);
+        }
+        iter.seek_to_first().unwrap();
+        for entry in &model {
+            assert_eq!(here(&iter).as_ref(), Some(entry));
+            iter.next().unwrap();
+        }
+        assert!(!iter.valid());
+        iter.seek_to_last().unwrap();
+        for entry in model.iter().rev() {
+            assert_eq!(here(&iter).as_ref(), Some(entry));
+            iter.prev().unwrap();
+        }
+        assert!(!iter.valid());
     }
 }
 
@@ -176,8 +244,12 @@ fn read_at(mem: &Arc<MemTable>, visible: SeqNo, rng: &mut Rng) {
 
 #[test]
 fn readers_see_every_published_write_while_one_writer_inserts() {
+    KINDS.into_iter().for_each(readers_see_every_published_write);
+}
+
+fn readers_see_every_published_write(kind: IndexKind) {
     const WRITES: u64 = 12_000;
-    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
+    let mem = memtable(kind);
     let (published, done) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for seed in 0..2 {
@@ -204,7 +276,11 @@ fn readers_see_every_published_write_while_one_writer_inserts() {
 
 #[test]
 fn values_stay_where_they_are_while_the_memtable_grows() {
-    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
+    KINDS.into_iter().for_each(values_stay_where_they_are);
+}
+
+fn values_stay_where_they_are(kind: IndexKind) {
+    let mem = memtable(kind);
     mem.insert(b"pinned", make_tag(1, EntryKind::Put), b"value").unwrap();
     let (_, pinned) = mem.get(b"pinned", TAG_MAX).unwrap();
     let before = pinned.as_ptr();
@@ -220,7 +296,7 @@ fn values_stay_where_they_are_while_the_memtable_grows() {
 #[test]
 fn the_last_reference_hands_the_memory_to_the_retire_list() {
     let retire = Arc::new(RetireList::default());
-    let mem = MemTable::new(KeyspaceId(3), Order::Bytewise, Some(retire.clone()));
+    let mem = MemTable::new(KeyspaceId(3), Order::Bytewise, IndexKind::Wide, Some(retire.clone()));
     mem.insert(b"k", make_tag(1, EntryKind::Put), b"v").unwrap();
     let mut iter = mem.iter();
     iter.seek_to_first().unwrap();
@@ -230,15 +306,15 @@ fn the_last_reference_hands_the_memory_to_the_retire_list() {
     drop(iter);
     let garbage = retire.take().garbage;
     assert_eq!(garbage.len(), 1);
-    assert!(garbage[0].is::<Arc<esker::internals::memtable::skiplist::SkipIndex>>());
+    assert!(garbage[0].is::<Arc<esker::internals::memtable::wide::WideIndex>>());
     let index = garbage.into_iter().next().unwrap();
-    let index = index.downcast::<Arc<esker::internals::memtable::skiplist::SkipIndex>>().unwrap();
+    let index = index.downcast::<Arc<esker::internals::memtable::wide::WideIndex>>().unwrap();
     assert_eq!(Arc::strong_count(&index), 1, "nobody else would free it");
 }
 
 #[test]
 fn the_first_log_is_remembered() {
-    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
+    let mem = memtable(IndexKind::Wide);
     assert_eq!((mem.first_log(), mem.has_unlogged()), (None, false));
     mem.note_log(FileNum(4));
     mem.note_log(FileNum(9));
@@ -248,7 +324,11 @@ fn the_first_log_is_remembered() {
 
 #[test]
 fn one_internal_key_is_accepted_once() {
-    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
+    KINDS.into_iter().for_each(one_internal_key_is_accepted);
+}
+
+fn one_internal_key_is_accepted(kind: IndexKind) {
+    let mem = memtable(kind);
     mem.insert(b"", make_tag(5, EntryKind::Put), b"").unwrap();
     let again = mem.insert(b"", make_tag(5, EntryKind::Put), b"");
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Corrupt);
@@ -258,7 +338,7 @@ fn one_internal_key_is_accepted_once() {
 #[test]
 #[should_panic(expected = "frozen")]
 fn a_frozen_memtable_takes_no_writes() {
-    let mem = MemTable::new(KeyspaceId(0), Order::Bytewise, None);
+    let mem = memtable(IndexKind::Wide);
     mem.freeze(8);
     assert_eq!(mem.frozen_at(), 8);
     mem.insert(b"k", make_tag(9, EntryKind::Put), b"v").unwrap_or(());

@@ -16,6 +16,7 @@ use esker::internals::iter::internal::InternalIterator;
 use esker::internals::iter::merge::MergingIter;
 use esker::internals::job::{Counts, JobContext, Outcome, Outputs};
 use esker::internals::key::{EntryKind, make_tag, tag_seq};
+use esker::internals::memtable::index::IndexKind;
 use esker::internals::memtable::table::MemTable;
 use esker::internals::order::Order;
 use esker::internals::retire::RetireList;
@@ -66,7 +67,7 @@ fn go() -> AtomicBool {
 
 /// A frozen memtable with the sequence numbers of `seqs`, and its entries.
 fn memtable(seqs: std::ops::Range<SeqNo>, keys: u64, rng: &mut Rng) -> (Arc<MemTable>, Vec<Entry>) {
-    let mem = MemTable::new(KS, Order::Bytewise, None);
+    let mem = MemTable::new(KS, Order::Bytewise, IndexKind::Wide, None);
     let entries: Vec<Entry> = seqs
         .clone()
         .map(|seq| {
@@ -184,7 +185,7 @@ fn a_flush_of_nothing_is_nothing() {
     let kernel = SimKernel::new(1);
     let ctx = context(&kernel, 1_000);
     assert_eq!(flush_memtables(&ctx, &[], &[5], &go()).unwrap().edit, VersionEdit::default());
-    let empty = MemTable::new(KS, Order::Bytewise, None);
+    let empty = MemTable::new(KS, Order::Bytewise, IndexKind::Wide, None);
     let outcome = flush_memtables(&ctx, &[empty], &[5], &go()).unwrap();
     assert_eq!((outcome.edit, outcome.entries_in), (VersionEdit::default(), 0));
     assert!(table_files(&kernel).is_empty());
@@ -194,7 +195,7 @@ fn a_flush_of_nothing_is_nothing() {
 fn versions_of_one_key_stay_in_one_table() {
     let kernel = SimKernel::new(1);
     let ctx = context(&kernel, 1_000);
-    let mem = MemTable::new(KS, Order::Bytewise, None);
+    let mem = MemTable::new(KS, Order::Bytewise, IndexKind::Wide, None);
     for seq in 1..=200 {
         let key = if seq % 2 == 0 { b"hot".to_vec() } else { format!("k{seq:03}").into_bytes() };
         mem.insert(&key, make_tag(seq, EntryKind::Put), &[7; 50]).unwrap();
@@ -211,8 +212,14 @@ fn versions_of_one_key_stay_in_one_table() {
 #[test]
 fn memtables_of_two_keyspaces_are_not_flushed_together() {
     let ctx = context(&SimKernel::new(1), 1_000);
-    let mems = [0, 1]
-        .map(|id| MemTable::new(esker::internals::types::KeyspaceId(id), Order::Bytewise, None));
+    let mems = [0, 1].map(|id| {
+        MemTable::new(
+            esker::internals::types::KeyspaceId(id),
+            Order::Bytewise,
+            IndexKind::Wide,
+            None,
+        )
+    });
     let error = flush_memtables(&ctx, &mems, &[5], &go()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }

@@ -3,6 +3,7 @@
 use super::dice::{Dice, KeySpace};
 use esker::internals::compress::Codec;
 use esker::internals::filter::kind::FilterKind;
+use esker::internals::memtable::index::IndexKind;
 use esker::internals::options::{Durability, Options};
 use esker::internals::types::VictimChoice;
 
@@ -60,6 +61,7 @@ pub fn redraw(dice: &mut Dice, options: &mut Options) {
     options.sync_interval_us = dice.pick(&[0, 0, 100]);
     options.write_buffer_entries = dice.pick(&[0, 0, 0, 7]);
     options.immutable_max = dice.between(1, 3);
+    options.memtable = dice.pick(&[IndexKind::Wide, IndexKind::Wide, IndexKind::SkipList]);
     options.block_size = 256;
     options.block_entries = dice.pick(&[0, 0, 3]);
     options.table_size = dice.pick(&[256, 512, 1_024, 2_048]);
