@@ -1,7 +1,7 @@
 /* esker.h - an embedded, ordered key-value store: one directory, one process, many threads.
  *
  * Keys are 0 to 65,535 bytes, values 0 bytes to 1 GiB; both may hold any byte, and an empty key or value is
- * different from an absent one. Keys are ordered by their bytes.
+ * different from an absent one. Keys are ordered by their bytes, unless the option `comparator` says otherwise.
  *
  * This file is written from src/ffi; change it there.
  *
@@ -18,7 +18,10 @@
  *             are alive). Any function that takes a sized struct may return ABI_MISMATCH, before it did
  *             anything. Any function that touches files may return IO, NOSPACE, CORRUPT. Only statuses
  *             beyond these are listed. A NULL pointer with a length other than 0 is INVALID; NULL with 0 is
- *             empty. Unknown flags are INVALID; a key over 65,535 bytes and a value over 1 GiB are LIMIT.
+ *             empty. Unknown flags are INVALID; a key over 65,535 bytes and a value over 1 GiB are LIMIT, a
+ *             key that the database's comparator does not take is INVALID. A comparator of the caller that
+ *             contradicts itself or what is stored is COMPARATOR; once background work has met it, writes are
+ *             POISONED.
  * Ownership   What you create you free. Whatever you pass in (keys, values, bounds, paths, options) is copied
  *             or counted before the call returns and may be freed or reused at once. No function returns
  *             memory that you must free.
@@ -115,7 +118,7 @@ enum esker_status
   ESKER_MISUSE = -2,
   /** A key, value, batch or count is over its limit; `value` of the error holds the limit. */
   ESKER_LIMIT = -3,
-  /** Known, but not available in this build or on this file system. */
+  /** Not available in this build, on this file system or in this order of keys. */
   ESKER_UNSUPPORTED = -4,
   /** Header and library, or a struct_size, do not fit. */
   ESKER_ABI_MISMATCH = -5,
@@ -129,7 +132,7 @@ enum esker_status
   ESKER_CORRUPT = -13,
   /** The directory was written by a newer or foreign format. */
   ESKER_FORMAT = -14,
-  /** The database was created with another key order. */
+  /** The database was created with another key order, or its comparator contradicts itself. */
   ESKER_COMPARATOR = -15,
   /** There is no database at the path (and CREATE was not given), or the path is not a directory. */
   ESKER_MISSING = -16,
@@ -407,6 +410,26 @@ typedef uint32_t esker_option_flags;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+/** Flags of an esker_comparator. */
+enum esker_comparator_flags
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Keys that compare equal are the same bytes. Without it esker never compares the bytes of keys and writes
+   * no filters: reads of absent keys then cost more. Claimed wrongly, keys are lost.
+   */
+  ESKER_COMPARATOR_EXACT = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum esker_comparator_flags esker_comparator_flags;
+#else
+typedef uint32_t esker_comparator_flags;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 /** Levels of the logger. */
 enum esker_log_level
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -537,6 +560,11 @@ enum esker_option
    * order is COMPARATOR.
    */
   ESKER_OPT_COMPARATOR = 3,
+  /**
+   * object `comparator_custom` []: an esker_comparator, instead of `comparator`. Its name and its flag EXACT
+   * are stored with the database.
+   */
+  ESKER_OPT_COMPARATOR_CUSTOM = 4,
   /**
    * u64 `file_mode` [0600]: mode of new files before the umask, 0600 to 0777, octal in texts;
    * directories get the matching x bits.
@@ -933,6 +961,40 @@ typedef struct esker_stats {
   struct esker_level_stats level[ESKER_LEVELS_MAX];
 } esker_stats;
 
+/**
+ * Order of two keys: < 0, 0 or > 0. A total order, the same for ever: in every process and every later
+ * version of the program. Called from any thread, also while esker holds locks: must not wait for a thread that uses
+ * esker, and every function it calls that is not [callback-safe] answers MISUSE.
+ */
+typedef int32_t (*esker_compare_fn)(void *ctx,
+                                    const void *a,
+                                    size_t a_len,
+                                    const void *b,
+                                    size_t b_len);
+
+/**
+ * Called once, from any thread, when esker no longer needs ctx. As for esker_compare_fn: no calls of esker.
+ */
+typedef void (*esker_release_fn)(void *ctx);
+
+/** A key order of the caller instead of the built-in ones; for ESKER_OPT_COMPARATOR_CUSTOM. */
+typedef struct esker_comparator {
+  /** sizeof(esker_comparator). */
+  uint32_t struct_size;
+  /** esker_comparator_flags. */
+  uint32_t flags;
+  /**
+   * 1 to 64 bytes of UTF-8, NUL-terminated. Stored in the database, and must be the same at every open. Names that
+   * begin with "esker." are taken.
+   */
+  const char *name;
+  /** Passed to both functions. */
+  void *ctx;
+  esker_compare_fn compare;
+  /** May be NULL. */
+  esker_release_fn release;
+} esker_comparator;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -988,7 +1050,7 @@ esker_status esker_selftest(uint32_t flags,
  */
 ESKER_API ESKER_MUST_USE esker_status esker_options_new(struct esker_options **options);
 
-/** Makes an independent copy, the env inside counted. [one-thread-at-a-time on the source] */
+/** Makes an independent copy, env and comparator inside counted. [one-thread-at-a-time on the source] */
 ESKER_API
 ESKER_MUST_USE
 esker_status esker_options_clone(const struct esker_options *options,
@@ -1025,8 +1087,10 @@ esker_status esker_options_set_text(struct esker_options *options,
 
 /**
  * Sets an option of type OBJECT to `object`: an `esker_env *` for ESKER_OPT_ENV (counted, so it may be
- * freed). NULL goes back to the default. INVALID for an option of another type; MISUSE for a handle of another type. The
- * option keeps its value on an error. [one-thread-at-a-time]
+ * freed), a `const esker_comparator *` for ESKER_OPT_COMPARATOR_CUSTOM (copied; after each call that is OK its `release`
+ * is called once, when no options, database, iterator, snapshot or pin needs it any more). NULL goes back to the
+ * default. INVALID for an option of another type and for a comparator without a compare or a proper name; MISUSE for
+ * a handle of another type. The option keeps its value on an error. [one-thread-at-a-time]
  */
 ESKER_API
 ESKER_MUST_USE
@@ -1037,7 +1101,7 @@ esker_status esker_options_set_object(struct esker_options *options,
 
 /**
  * Writes the value of an option as text, NUL-terminated and cut to `cap`; `*need` is its length without
- * the NUL. TOO_SMALL when it was cut. buf may be NULL when cap is 0. Objects give their kind.
+ * the NUL. TOO_SMALL when it was cut. buf may be NULL when cap is 0. Objects give their kind or name.
  * [one-thread-at-a-time]
  */
 ESKER_API
@@ -1110,7 +1174,8 @@ esker_status esker_env_set_logger(struct esker_env *env,
  * Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads
  * and writes and everything recovered is durable. `options` NULL = defaults; `flags` of esker_open_flags.
  * Bytes dropped from a torn, unpromised log tail are counted in esker_stats; promised bytes are never
- * dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT, INVALID
+ * dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT,
+ * COMPARATOR (it was made in another order of keys; the message names both), INVALID
  * (options contradict each other, or a foreign directory). On failure no file of the database was changed.
  * [any-thread]
  */
@@ -1400,7 +1465,8 @@ esker_status esker_wait_durable(struct esker_db *db,
 /**
  * Makes an iterator over one frozen view: the snapshot of `options`, or the latest. Bounds, prefix and
  * limit are copied. It stands nowhere: esker_iter_next() then goes to the first row, esker_iter_prev() to
- * the last. Keeps tables and memtables of its view alive: free it. INVALID when lower is above upper.
+ * the last. Keeps tables and memtables of its view alive: free it. INVALID when lower is above upper,
+ * UNSUPPORTED for a prefix where the comparator does not keep the keys of one together: all but bytewise, u64_be and reverse.
  * [any-thread]
  */
 ESKER_API
@@ -1481,8 +1547,8 @@ esker_status esker_iter_chunk(struct esker_iter *iter,
  * (its end with ESKER_READ_REVERSE), or after the key *resume. `resume` may be NULL; {NULL, 0} starts.
  * Afterwards it holds the last key copied, lying in chunk->buf, and is unchanged when there was none; it may be
  * passed back as it is, since it is read before the buffer is written. `limit` counts the rows of this
- * call. Calls see one view only with a snapshot. Counts as a live iterator while it runs. INVALID as
- * esker_iter_new() and esker_iter_chunk(), TIMEOUT. [any-thread]
+ * call. Calls see one view only with a snapshot. Counts as a live iterator while it runs. INVALID and
+ * UNSUPPORTED as esker_iter_new() and esker_iter_chunk(), TIMEOUT. [any-thread]
  */
 ESKER_API
 ESKER_MUST_USE

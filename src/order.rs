@@ -42,10 +42,6 @@ pub enum Order {
     U64Be,
     U64Le,
     I64Le,
-    #[cfg_attr(
-        not(any(test, feature = "internals")),
-        expect(dead_code, reason = "only tests make one until C programs can")
-    )]
     Custom(Arc<CustomOrder>),
 }
 

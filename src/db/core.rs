@@ -218,7 +218,8 @@ impl DbCore {
 
     /// Stops writes until `resume`: what the caller gets is the error itself, later writers get POISONED.
     pub fn poison(&self, error: &Error) {
-        let curable = !matches!(error.kind(), ErrorKind::Panic | ErrorKind::Corrupt);
+        use ErrorKind::{Comparator, Corrupt, Panic};
+        let curable = !matches!(error.kind(), Panic | Corrupt | Comparator);
         self.stop_writes(error, curable);
     }
 

@@ -16,7 +16,7 @@ use crate::ffi::arguments::{check_output_size, cut_at_character, output_struct};
 use crate::ffi::handles::{BatchHandle, DbHandle, IterHandle, claim, enter_db};
 use crate::ffi::status::{area_of, esker_status, flags_of, status_of};
 use crate::ffi::structs::{esker_batch, esker_db, esker_error, esker_iter, zeroed};
-use crate::sync::OnceLock;
+use crate::sync::{AtomicBool, OnceLock, Ordering};
 use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_char;
@@ -30,7 +30,12 @@ thread_local! {
     static PANICKED: Cell<Option<String>> = const { Cell::new(None) };
     /// A callback of the caller runs in this thread.
     static CALLED_BACK: Cell<bool> = const { Cell::new(false) };
+    /// One that is called with locks held.
+    static COMPARING: Cell<bool> = const { Cell::new(false) };
 }
+
+/// Whether this process has ever called a comparator: others need not be asked for theirs.
+static COMPARATORS: AtomicBool = AtomicBool::new(false);
 
 /// Prepares the process once: fork detection and the quiet panic hook. Every function that can be a
 /// program's first one calls this.
@@ -135,7 +140,19 @@ pub fn guard(body: impl FnOnce() -> Answer) -> Answer {
         let message = "a forked child must not use the handles of its parent";
         return Err(Error::new(ErrorKind::Forked, Area::Engine, message));
     }
+    if COMPARATORS.load(Ordering::Relaxed) {
+        refuse_while_comparing()?;
+    }
     catch(body).unwrap_or_else(|message| Err(panic_error(&message)))
+}
+
+#[cold]
+fn refuse_while_comparing() -> Result<()> {
+    if !COMPARING.try_with(Cell::get).unwrap_or(false) {
+        return Ok(());
+    }
+    let message = "a comparator called esker, which may hold locks meanwhile";
+    Err(Error::new(ErrorKind::Misuse, Area::Callback, message))
 }
 
 /// A call whose only answer is its status.
@@ -197,6 +214,17 @@ pub fn calling_back<T>(callback: impl FnOnce() -> T) -> T {
     let before = CALLED_BACK.try_with(|inside| inside.replace(true)).unwrap_or(false);
     let answer = callback();
     CALLED_BACK.try_with(|inside| inside.set(before)).unwrap_or(());
+    answer
+}
+
+/// Runs a callback of the caller that must not call esker at all.
+pub fn comparing<T>(callback: impl FnOnce() -> T) -> T {
+    if !COMPARATORS.load(Ordering::Relaxed) {
+        COMPARATORS.store(true, Ordering::Relaxed);
+    }
+    let before = COMPARING.try_with(|inside| inside.replace(true)).unwrap_or(false);
+    let answer = callback();
+    COMPARING.try_with(|inside| inside.set(before)).unwrap_or(());
     answer
 }
 

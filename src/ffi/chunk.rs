@@ -205,8 +205,8 @@ pub unsafe extern "C" fn esker_iter_chunk(
 /// (its end with ESKER_READ_REVERSE), or after the key *resume. `resume` may be NULL; {NULL, 0} starts.
 /// Afterwards it holds the last key copied, lying in chunk->buf, and is unchanged when there was none; it may be
 /// passed back as it is, since it is read before the buffer is written. `limit` counts the rows of this
-/// call. Calls see one view only with a snapshot. Counts as a live iterator while it runs. INVALID as
-/// esker_iter_new() and esker_iter_chunk(), TIMEOUT. [any-thread]
+/// call. Calls see one view only with a snapshot. Counts as a live iterator while it runs. INVALID and
+/// UNSUPPORTED as esker_iter_new() and esker_iter_chunk(), TIMEOUT. [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_scan(

@@ -30,7 +30,8 @@ use std::ffi::{c_char, c_void};
 /// Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads
 /// and writes and everything recovered is durable. `options` NULL = defaults; `flags` of esker_open_flags.
 /// Bytes dropped from a torn, unpromised log tail are counted in esker_stats; promised bytes are never
-/// dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT, INVALID
+/// dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT,
+/// COMPARATOR (it was made in another order of keys; the message names both), INVALID
 /// (options contradict each other, or a foreign directory). On failure no file of the database was changed.
 /// [any-thread]
 #[unsafe(no_mangle)]

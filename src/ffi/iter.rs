@@ -18,7 +18,8 @@ use std::ffi::c_void;
 
 /// Makes an iterator over one frozen view: the snapshot of `options`, or the latest. Bounds, prefix and
 /// limit are copied. It stands nowhere: esker_iter_next() then goes to the first row, esker_iter_prev() to
-/// the last. Keeps tables and memtables of its view alive: free it. INVALID when lower is above upper.
+/// the last. Keeps tables and memtables of its view alive: free it. INVALID when lower is above upper,
+/// UNSUPPORTED for a prefix where the comparator does not keep the keys of one together: all but bytewise, u64_be and reverse.
 /// [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `registry` (handles to objects), `status`, `values` and `structs` (what C sees),
 //! `handles` (what a handle stands for), `arguments` (the checks of everything that comes from C),
-//! `boundary` (the guard around every call), `params` (read and write options), then one file per group of
+//! `boundary` (the guard around every call), `params` (read and write options), `comparator` (key orders), then one file per group of
 //! functions. The comments on exported items are the text of include/esker.h, which cbindgen writes from
 //! these files in this order.
 
@@ -15,6 +15,7 @@ pub mod arguments;
 pub mod boundary;
 pub mod params;
 pub mod library;
+pub mod comparator;
 pub mod options;
 pub mod env;
 pub mod db;

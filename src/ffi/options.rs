@@ -6,13 +6,15 @@ use crate::ffi::arguments::{
     bytes, c_text, hand_out, invalid, no_handle, output, output_struct, write_text,
 };
 use crate::ffi::boundary::{Answer, detailed, plain, prepare};
+use crate::ffi::comparator::order_of;
 use crate::ffi::handles::{OptionsHandle, claim, enter_env, publish};
 use crate::ffi::registry::{self, Claimed};
 use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK};
 use crate::ffi::structs::{esker_error, esker_option_info, esker_options, zeroed};
 use crate::ffi::values::{esker_option, esker_option_flags, esker_option_type};
 use crate::options::Options;
-use crate::options::table::{OPTION_TABLE, OptionKind, find_name};
+use crate::options::table::{OPTION_TABLE, OptionKind, check_object, find_name};
+use crate::shared::EnvOption;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
@@ -48,7 +50,7 @@ pub unsafe extern "C" fn esker_options_new(options: *mut *mut esker_options) -> 
     }
 }
 
-/// Makes an independent copy, the env inside counted. [one-thread-at-a-time on the source]
+/// Makes an independent copy, env and comparator inside counted. [one-thread-at-a-time on the source]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_options_clone(
@@ -118,8 +120,10 @@ pub unsafe extern "C" fn esker_options_set_text(
 }
 
 /// Sets an option of type OBJECT to `object`: an `esker_env *` for ESKER_OPT_ENV (counted, so it may be
-/// freed). NULL goes back to the default. INVALID for an option of another type; MISUSE for a handle of another type. The
-/// option keeps its value on an error. [one-thread-at-a-time]
+/// freed), a `const esker_comparator *` for ESKER_OPT_COMPARATOR_CUSTOM (copied; after each call that is OK its `release`
+/// is called once, when no options, database, iterator, snapshot or pin needs it any more). NULL goes back to the
+/// default. INVALID for an option of another type and for a comparator without a compare or a proper name; MISUSE for
+/// a handle of another type. The option keeps its value on an error. [one-thread-at-a-time]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_options_set_object(
@@ -132,18 +136,24 @@ pub unsafe extern "C" fn esker_options_set_object(
     unsafe {
         detailed(err, || {
             let mut handle = claim_options(options)?;
-            let env = match object.is_null() || id != esker_option::ESKER_OPT_ENV as u32 {
+            check_object(id)?;
+            if id == esker_option::ESKER_OPT_COMPARATOR_CUSTOM as u32 {
+                let order = if object.is_null() { None } else { Some(order_of(object.cast())?) };
+                handle.0.comparator_custom = order;
+                return Ok(ESKER_OK);
+            }
+            let env = match object.is_null() {
                 true => None,
                 false => Some(enter_env(object.cast())?.0.clone()),
             };
-            handle.0.set_env(id, env)?;
+            handle.0.env = EnvOption(env);
             Ok(ESKER_OK)
         })
     }
 }
 
 /// Writes the value of an option as text, NUL-terminated and cut to `cap`; `*need` is its length without
-/// the NUL. TOO_SMALL when it was cut. buf may be NULL when cap is 0. Objects give their kind.
+/// the NUL. TOO_SMALL when it was cut. buf may be NULL when cap is 0. Objects give their kind or name.
 /// [one-thread-at-a-time]
 #[unsafe(no_mangle)]
 #[must_use]

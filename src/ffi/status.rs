@@ -37,7 +37,7 @@ pub enum esker_status {
     ESKER_MISUSE = -2,
     /// A key, value, batch or count is over its limit; `value` of the error holds the limit.
     ESKER_LIMIT = -3,
-    /// Known, but not available in this build or on this file system.
+    /// Not available in this build, on this file system or in this order of keys.
     ESKER_UNSUPPORTED = -4,
     /// Header and library, or a struct_size, do not fit.
     ESKER_ABI_MISMATCH = -5,
@@ -52,7 +52,7 @@ pub enum esker_status {
     ESKER_CORRUPT = -13,
     /// The directory was written by a newer or foreign format.
     ESKER_FORMAT = -14,
-    /// The database was created with another key order.
+    /// The database was created with another key order, or its comparator contradicts itself.
     ESKER_COMPARATOR = -15,
     /// There is no database at the path (and CREATE was not given), or the path is not a directory.
     ESKER_MISSING = -16,
@@ -181,14 +181,14 @@ static DESCRIBED: &[Described] = described! {
     ESKER_INVALID c"ESKER_INVALID" c"An argument is outside its documented range.",
     ESKER_MISUSE c"ESKER_MISUSE" c"The handle is NULL, freed, of another type or in use by another call.",
     ESKER_LIMIT c"ESKER_LIMIT" c"A key, value, batch or count is over its limit.",
-    ESKER_UNSUPPORTED c"ESKER_UNSUPPORTED" c"Not available in this build or on this file system.",
+    ESKER_UNSUPPORTED c"ESKER_UNSUPPORTED" c"Not available in this build, on this file system or in this order of keys.",
     ESKER_ABI_MISMATCH c"ESKER_ABI_MISMATCH" c"Header and library, or a struct_size, do not fit.",
     ESKER_IO c"ESKER_IO" c"The operating system reported an error.",
     ESKER_NOSPACE c"ESKER_NOSPACE" c"There is no space left.",
     ESKER_NOMEM c"ESKER_NOMEM" c"Memory could not be allocated.",
     ESKER_CORRUPT c"ESKER_CORRUPT" c"Stored bytes are damaged.",
     ESKER_FORMAT c"ESKER_FORMAT" c"The bytes were written by a newer or foreign format.",
-    ESKER_COMPARATOR c"ESKER_COMPARATOR" c"The database was created with another key order.",
+    ESKER_COMPARATOR c"ESKER_COMPARATOR" c"The database was created with another key order, or its comparator contradicts itself.",
     ESKER_MISSING c"ESKER_MISSING" c"There is no database at the path.",
     ESKER_PRESENT c"ESKER_PRESENT" c"There is a database at the path already.",
     ESKER_LOCKED c"ESKER_LOCKED" c"The database is open elsewhere.",

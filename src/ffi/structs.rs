@@ -235,6 +235,40 @@ pub type esker_progress_fn = Option<
     unsafe extern "C" fn(ctx: *mut c_void, phase: *const c_char, done: u64, total: u64) -> i32,
 >;
 
+/// Order of two keys: < 0, 0 or > 0. A total order, the same for ever: in every process and every later
+/// version of the program. Called from any thread, also while esker holds locks: must not wait for a thread that uses
+/// esker, and every function it calls that is not [callback-safe] answers MISUSE.
+pub type esker_compare_fn = Option<
+    unsafe extern "C" fn(
+        ctx: *mut c_void,
+        a: *const c_void,
+        a_len: usize,
+        b: *const c_void,
+        b_len: usize,
+    ) -> i32,
+>;
+
+/// Called once, from any thread, when esker no longer needs ctx. As for esker_compare_fn: no calls of esker.
+pub type esker_release_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
+
+/// A key order of the caller instead of the built-in ones; for ESKER_OPT_COMPARATOR_CUSTOM.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct esker_comparator {
+    /// sizeof(esker_comparator).
+    pub struct_size: u32,
+    /// esker_comparator_flags.
+    pub flags: u32,
+    /// 1 to 64 bytes of UTF-8, NUL-terminated. Stored in the database, and must be the same at every open. Names that
+    /// begin with "esker." are taken.
+    pub name: *const c_char,
+    /// Passed to both functions.
+    pub ctx: *mut c_void,
+    pub compare: esker_compare_fn,
+    /// May be NULL.
+    pub release: esker_release_fn,
+}
+
 /// Given each line of the log, from any thread, without a line end; not NUL-terminated. Must not call esker.
 pub type esker_log_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, level: i32, line: *const c_char, len: usize)>;
@@ -400,6 +434,7 @@ sized!(
     esker_chunk = 64,
     esker_batch_op = 48,
     esker_job = 24,
+    esker_comparator = 40,
     esker_option_info = 80,
     esker_stats = 1056,
 );

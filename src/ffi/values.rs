@@ -204,6 +204,15 @@ pub enum esker_compact_flags {
     ESKER_COMPACT_UPPER_INCLUSIVE = 2,
 }
 
+/// Flags of an esker_comparator.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_comparator_flags {
+    /// Keys that compare equal are the same bytes. Without it esker never compares the bytes of keys and writes
+    /// no filters: reads of absent keys then cost more. Claimed wrongly, keys are lost.
+    ESKER_COMPARATOR_EXACT = 1,
+}
+
 /// Ids of options. Frozen; names, units, defaults and limits are reported by esker_option_at(). Defaults
 /// in brackets.
 #[repr(u32)]
@@ -215,6 +224,9 @@ pub enum esker_option {
     /// exactly eight bytes as numbers and refuse others. Stored with the database: opening it in another
     /// order is COMPARATOR.
     ESKER_OPT_COMPARATOR = 3,
+    /// object `comparator_custom` []: an esker_comparator, instead of `comparator`. Its name and its flag EXACT
+    /// are stored with the database.
+    ESKER_OPT_COMPARATOR_CUSTOM = 4,
     /// u64 `file_mode` [0600]: mode of new files before the umask, 0600 to 0777, octal in texts;
     /// directories get the matching x bits.
     ESKER_OPT_FILE_MODE = 5,

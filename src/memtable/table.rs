@@ -56,15 +56,16 @@ pub struct MemTable {
 }
 
 impl MemTable {
-    /// Makes an empty memtable; `kind` counts for keys ordered by their bytes only, others go to a skip list. Its memory goes to `retire` in the end, or is freed in place without one.
+    /// Makes an empty memtable; `kind` counts for keys ordered by their bytes only, others go to a skip list. Its
+    /// memory goes to `retire` in the end, or is freed in place without one.
     pub fn new(
         keyspace: KeyspaceId,
         order: Order,
         kind: IndexKind,
         retire: Option<Arc<RetireList>>,
     ) -> Arc<MemTable> {
-        let index = match (kind, &order) {
-            (IndexKind::Wide, Order::Bytewise) => Index::Wide(Arc::new(WideIndex::new())),
+        let index = match kind {
+            IndexKind::Wide if order.is_bytewise() => Index::Wide(Arc::new(WideIndex::new())),
             _ => Index::SkipList(Arc::new(SkipIndex::new(order))),
         };
         Arc::new(MemTable {

@@ -5,9 +5,8 @@
 
 use crate::error::{Area, Error, Result};
 use crate::options::Options;
-use crate::options::table::{Field, OptionKind, OptionSpec, find_id, find_name, parse_number};
-use crate::shared::{EnvOption, SharedEnv};
-use crate::sync::Arc;
+use crate::options::table::{Field, OptionSpec, find_id, find_name, parse_number};
+use crate::order::Order;
 use std::ops::Range;
 
 fn unknown_name(name: &[u8]) -> Error {
@@ -58,17 +57,6 @@ impl Options {
         }
     }
 
-    /// Sets the env; `None` goes back to a private one. `INVALID` for an id of something else.
-    pub fn set_env(&mut self, id: u32, env: Option<Arc<SharedEnv>>) -> Result<()> {
-        let spec = find_id(id)?;
-        if spec.kind() != OptionKind::Object {
-            let message = format!("option \"{}\" is not an object", spec.name_text());
-            return Err(Error::invalid(Area::Option, message));
-        }
-        self.env = EnvOption(env);
-        Ok(())
-    }
-
     /// The value of an option as a text that `set_text` takes back.
     pub fn get_text(&self, id: u32) -> Result<String> {
         let spec = find_id(id)?;
@@ -117,6 +105,10 @@ impl Options {
                 "option \"l0_stop\" is {}, must not be below l0_trigger, {}",
                 self.l0_stop, self.l0_trigger
             );
+            return Err(Error::invalid(Area::Option, message));
+        }
+        if self.comparator_custom.is_some() && self.comparator != Order::Bytewise {
+            let message = "options \"comparator\" and \"comparator_custom\" are both set";
             return Err(Error::invalid(Area::Option, message));
         }
         Ok(())

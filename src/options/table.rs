@@ -113,6 +113,9 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
     spec!(3 c"comparator", c"", Some(c"bytewise|reverse|u64_be|u64_le|i64_le"), c"bytewise", (0, 0),
         c"Order of the keys: by their bytes, or keys of eight bytes as numbers. Stored with the database.",
         Field::Text { get: comparator_text, set: set_comparator }),
+    spec!(4 c"comparator_custom", c"", c"", (0, 0),
+        c"Order of the keys that the program defines, instead of comparator. Its name is stored with the database.",
+        Field::Object { get: |o| o.comparator_custom.as_ref().map_or("", Order::name).to_owned() }),
     spec!(5 c"file_mode", c"octal", c"0600", (0o600, 0o777),
         c"Mode of new files before the umask; directories get the matching x bits.",
         Field::Number { shown: Shown::Octal, get: |o| u64::from(o.file_mode), set: |o, v| o.file_mode = v as u32 }),
@@ -304,7 +307,7 @@ impl OptionSpec {
 
     /// Whether it is stored with a database, which then cannot be opened with another value.
     pub fn is_persistent(&self) -> bool {
-        matches!(self.id, 3)
+        matches!(self.id, 3 | 4)
     }
 
     /// The default as a number, 0 for texts.
@@ -381,6 +384,16 @@ pub fn find_id(id: u32) -> Result<&'static OptionSpec> {
         .iter()
         .find(|spec| spec.id == id)
         .ok_or_else(|| Error::invalid(Area::Option, format!("there is no option {id}")))
+}
+
+/// `INVALID` unless `id` is an option that takes an object.
+pub fn check_object(id: u32) -> Result<()> {
+    let spec = find_id(id)?;
+    if spec.kind() != OptionKind::Object {
+        let message = format!("option \"{}\" is not an object", spec.name_text());
+        return Err(Error::invalid(Area::Option, message));
+    }
+    Ok(())
 }
 
 /// Finds an option by its name.

@@ -63,6 +63,13 @@ static void structs(void) {
   OFFSET(esker_job, ctx, 8);
   OFFSET(esker_job, progress, 16);
 
+  SIZE(esker_comparator, 40);
+  OFFSET(esker_comparator, flags, 4);
+  OFFSET(esker_comparator, name, 8);
+  OFFSET(esker_comparator, ctx, 16);
+  OFFSET(esker_comparator, compare, 24);
+  OFFSET(esker_comparator, release, 32);
+
   SIZE(esker_option_info, 80);
   OFFSET(esker_option_info, id, 4);
   OFFSET(esker_option_info, type, 8);
@@ -170,7 +177,7 @@ static void option_ids(void) {
     const char *name;
     uint32_t id;
   } frozen[] = {
-      {"env", 2},            {"comparator", 3},    {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
+      {"env", 2},            {"comparator", 3},    {"comparator_custom", 4}, {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
       {"write_buffer", 20},  {"write_buffer_entries", 21},
       {"immutable_max", 22}, {"memtable", 23},    {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
       {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},
@@ -182,6 +189,8 @@ static void option_ids(void) {
   size_t i;
   VALUE(ESKER_OPT_ENV, 2);
   VALUE(ESKER_OPT_COMPARATOR, 3);
+  VALUE(ESKER_OPT_COMPARATOR_CUSTOM, 4);
+  VALUE(ESKER_COMPARATOR_EXACT, 1);
   VALUE(ESKER_OPT_FILE_MODE, 5);
   VALUE(ESKER_OPT_DURABILITY, 10);
   VALUE(ESKER_OPT_WRITE_BUFFER, 20);
