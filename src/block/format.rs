@@ -273,6 +273,7 @@ impl Block {
     }
 
     /// An entry whose parts are inside the block; entries before it are checked.
+    #[inline]
     fn checked_entry(&self, at: usize) -> Checked<EntryAt> {
         let (from, to) = (self.offset(at), self.offset(at.saturating_add(1)));
         if from > to || to > self.bytes.len() {

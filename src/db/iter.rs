@@ -479,14 +479,15 @@ impl DbIter {
         self.skip = skip;
         let mut steps = 0;
         while self.merge.valid() {
-            if self.bounds.ends_before(self.merge.key()) {
+            let key = self.merge.key();
+            if self.bounds.ends_before(key) {
                 break;
             }
             if let Err(error) = self.tick(&mut steps) {
                 self.position = Position::PausedForward;
                 return Err(error);
             }
-            let passed = self.skip && self.is_at(&self.saved.key);
+            let passed = self.skip && self.bounds.order().same(key, &self.saved.key);
             if !passed && tag_seq(self.merge.tag()) <= self.seq {
                 if self.kind()? == EntryKind::Put {
                     self.position = Position::Forward;

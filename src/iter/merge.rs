@@ -192,14 +192,17 @@ impl<I: InternalIterator> InternalIterator for MergingIter<I> {
         self.advance(Direction::Backward)
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
         self.children[self.root()].key()
     }
 
+    #[inline]
     fn tag(&self) -> Tag {
         self.children[self.root()].tag()
     }
 
+    #[inline]
     fn value(&self) -> &[u8] {
         self.children[self.root()].value()
     }
