@@ -50,6 +50,15 @@ held_elsewhere() {
   wait $writer && return $status
 }
 
+# One byte in the middle of a table is another one.
+finds_damage() {
+  local damaged=$work/damaged table
+  cp -r "$db" "$damaged" && table=$(ls "$damaged"/*.sst | head -n 1) || return 1
+  printf 'X' | dd of="$table" bs=1 seek=20 conv=notrunc status=none
+  "$program" verify "$damaged" >"$work/found" 2>"$work/complaint"
+  [ $? = 3 ] && grep -q "$(basename "$table" .sst | sed 's/^0*//')" "$work/found" && grep -q '1 finding' "$work/complaint"
+}
+
 pass_or_fail "a missing database is an error" says "$db" get "$db" apple
 pass_or_fail "put creates and stores" gives 0 '' --create --sync put "$db" apple red
 pass_or_fail "get prints the value as it is" gives 0 'red' get "$db" apple
@@ -65,6 +74,10 @@ pass_or_fail "a limit that is no number" says limit scan -n 1x "$db"
 pass_or_fail "delete" gives 0 '' delete "$db" binary
 pass_or_fail "deleted" gives 1 '' get "$db" binary
 pass_or_fail "compact" gives 0 '' compact "$db"
+pass_or_fail "verify finds a sound database sound" gives 0 '' verify "$db"
+pass_or_fail "verify by checksums" gives 0 '' --level=checksums verify "$db"
+pass_or_fail "verify finds damage" finds_damage
+pass_or_fail "an unknown level" says level --level=deep verify "$db"
 pass_or_fail "stats" has_stats
 pass_or_fail "an unknown property is status 1" gives 1 '' property "$db" nonsense
 pass_or_fail "an unknown option of the database" says nonsense -o nonsense=1 get "$db" apple

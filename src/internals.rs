@@ -289,6 +289,9 @@ pub mod db {
     pub mod handle {
         pub use crate::db::handle::*;
     }
+    pub mod verify {
+        pub use crate::db::verify::*;
+    }
     pub mod property {
         pub use crate::db::property::*;
     }

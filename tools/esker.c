@@ -23,6 +23,7 @@ static const char *const usage =
     "  stats DATABASE              writes the numbers of the database\n"
     "  property DATABASE NAME      writes a text: levels, tables, options, memtables, version\n"
     "  compact DATABASE            merges everything to one sorted run\n"
+    "  verify DATABASE             looks for damage; writes what it finds, a line each\n"
     "  options                     lists every option with range, default and meaning\n"
     "\n"
     "  -c, --create                create the database when there is none\n"
@@ -31,11 +32,12 @@ static const char *const usage =
     "  -o, --options=\"N=V;N=V\"     options of esker_open()\n"
     "  -f, --from=KEY, -t, --to=KEY, -p, --prefix=KEY, -n, --limit=N, -r, --reverse, -k, --keys\n"
     "                              what scan shows: from KEY (inside) to KEY (outside), at most N rows\n"
+    "  -l, --level=LEVEL           what verify reads: metadata, checksums, full (which is the default)\n"
     "  -h, --help, -V, --version\n";
 
 struct arguments {
     uint32_t open_flags;
-    uint32_t durability;
+    uint32_t durability, level;
     int hex, reverse;
     const char *options, *from, *to, *prefix;
     esker_read_opts read;
@@ -255,6 +257,21 @@ static int list_options(void)
     return DONE;
 }
 
+static int32_t print_finding(void *ctx, const esker_error *finding)
+{
+    (void)ctx;
+    printf("%s\n", finding->message);
+    return ferror(stdout);
+}
+
+/* Looks at a database that need not be one that opens. */
+static int verify(const char *path, const struct arguments *a, esker_options *options)
+{
+    const esker_job job = {.struct_size = sizeof job, .report = print_finding};
+    esker_status status = esker_verify_path(path, options, a->level, &job, &err);
+    return status < 0 ? fail(path, status) : DONE;
+}
+
 static const struct command {
     const char *name;
     int words;
@@ -262,6 +279,7 @@ static const struct command {
 } commands[] = {
     {"get", 1, get},     {"put", 2, put},           {"delete", 1, delete_key}, {"scan", 0, scan},
     {"stats", 0, stats}, {"property", 1, property}, {"compact", 0, compact},
+    {"verify", 0, NULL},
 };
 
 static int with_database(const struct command *command, const struct arguments *a, char **words)
@@ -271,6 +289,10 @@ static int with_database(const struct command *command, const struct arguments *
     esker_status status = esker_options_new(&options);
     if (status == ESKER_OK && a->options)
         status = esker_options_parse(options, a->options, strlen(a->options), &err);
+    if (status == ESKER_OK && !command->run) {
+        int result = verify(words[0], a, options);
+        return esker_options_free(options) < 0 ? fail(words[0], ESKER_MISUSE) : result;
+    }
     if (status == ESKER_OK)
         status = esker_open(words[0], options, a->open_flags, &db, &err);
     if (esker_options_free(options) < 0 || status < 0)
@@ -280,18 +302,27 @@ static int with_database(const struct command *command, const struct arguments *
     return status < 0 ? fail(words[0], status) : result;
 }
 
+static int level_of(const char *name, uint32_t *level)
+{
+    static const char *const names[] = {"metadata", "checksums", "full"};
+    for (*level = ESKER_VERIFY_METADATA; *level <= ESKER_VERIFY_FULL; ++*level)
+        if (strcmp(name, names[*level]) == 0)
+            return 1;
+    return 0;
+}
+
 /* Fills the arguments; the number of the first word that is no option, or -1 after a complaint or an answer. */
 static int parse(int argc, char **argv, struct arguments *a, int *result)
 {
     static const struct option names[] = {
         {"create", 0, NULL, 'c'}, {"sync", 0, NULL, 's'},   {"hex", 0, NULL, 'x'},    {"options", 1, NULL, 'o'},
         {"from", 1, NULL, 'f'},   {"to", 1, NULL, 't'},     {"prefix", 1, NULL, 'p'}, {"limit", 1, NULL, 'n'},
-        {"keys", 0, NULL, 'k'},   {"reverse", 0, NULL, 'r'}, {"help", 0, NULL, 'h'},   {"version", 0, NULL, 'V'},
+        {"keys", 0, NULL, 'k'},   {"reverse", 0, NULL, 'r'}, {"level", 1, NULL, 'l'}, {"help", 0, NULL, 'h'},   {"version", 0, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
     char *end;
     *result = DONE;
-    for (int option; (option = getopt_long(argc, argv, "csxo:f:t:p:n:krhV", names, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "csxo:f:t:p:n:krl:hV", names, NULL)) != -1;) {
         switch (option) {
         case 'c': a->open_flags |= ESKER_OPEN_CREATE; break;
         case 's': a->durability = ESKER_DURABILITY_SYNC; break;
@@ -310,6 +341,12 @@ static int parse(int argc, char **argv, struct arguments *a, int *result)
                 return *result = USAGE, -1;
             }
             break;
+        case 'l':
+            if (!level_of(optarg, &a->level)) {
+                fprintf(stderr, "esker: --level: %s is none of metadata, checksums, full\n", optarg);
+                return *result = USAGE, -1;
+            }
+            break;
         case 'h': return fputs(usage, stdout), -1;
         case 'V': return printf("esker %s\n", esker_version_text()), -1;
         default: return fputs(usage, stderr), *result = USAGE, -1;
@@ -320,7 +357,7 @@ static int parse(int argc, char **argv, struct arguments *a, int *result)
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.read = {.struct_size = sizeof a.read}};
+    struct arguments a = {.level = ESKER_VERIFY_FULL, .read = {.struct_size = sizeof a.read}};
     int result, first = parse(argc, argv, &a, &result);
     if (first >= 0) {
         int words = argc - first;

@@ -59,9 +59,10 @@ static void structs(void) {
   OFFSET(esker_batch_op, key, 16);
   OFFSET(esker_batch_op, value, 32);
 
-  SIZE(esker_job, 24);
+  SIZE(esker_job, 32);
   OFFSET(esker_job, ctx, 8);
   OFFSET(esker_job, progress, 16);
+  OFFSET(esker_job, report, 24);
 
   SIZE(esker_comparator, 40);
   OFFSET(esker_comparator, flags, 4);

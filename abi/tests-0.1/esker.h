@@ -543,6 +543,29 @@ typedef uint32_t esker_compact_flags;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+/** How much esker_verify() reads. */
+enum esker_verify_level
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /** Manifest, logs, presence, size and identity of every table, order of the levels. */
+  ESKER_VERIFY_METADATA = 0,
+  /** And every byte of every file against its checksum. */
+  ESKER_VERIFY_CHECKSUMS = 1,
+  /**
+   * And key order, index separators, counts, sequence ranges, and every key against its table's filter.
+   */
+  ESKER_VERIFY_FULL = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum esker_verify_level esker_verify_level;
+#else
+typedef uint32_t esker_verify_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 /**
  * Ids of options. Frozen; names, units, defaults and limits are reported by esker_option_at(). Defaults
  * in brackets.
@@ -883,16 +906,24 @@ typedef struct esker_chunk {
  */
 typedef int32_t (*esker_progress_fn)(void *ctx, const char *phase, uint64_t done, uint64_t total);
 
-/** Progress and cancellation of long work. */
+/**
+ * Given each finding of esker_verify(). Return 0 to go on, anything else to stop (CANCELLED). `finding` is valid
+ * for the call.
+ */
+typedef int32_t (*esker_report_fn)(void *ctx, const struct esker_error *finding);
+
+/** Progress, cancellation and findings of long work. */
 typedef struct esker_job {
   /** sizeof(esker_job). */
   uint32_t struct_size;
   /** 0. */
   uint32_t flags;
-  /** Handed to the callback. */
+  /** Handed to the callbacks. */
   void *ctx;
   /** May be NULL. */
   esker_progress_fn progress;
+  /** May be NULL. Only verification has findings. */
+  esker_report_fn report;
 } esker_job;
 
 /** A key range: from `lower` (inside) to `upper` (outside); data == NULL leaves that end open. */
@@ -1649,6 +1680,33 @@ esker_status esker_metrics_text(struct esker_db *db,
                                 char *buf,
                                 size_t cap,
                                 size_t *need);
+
+/**
+ * Checks an open database while it is in use, to the depth `level` of an esker_verify_level. `job` may be NULL;
+ * its progress counts bytes of tables, its report callback gets every finding. Without that the first finding is in
+ * `err` and up to 64 are in the error ring. OK = sound; CORRUPT = at least one finding; CANCELLED by a callback or
+ * by a close; INVALID for an unknown level. Changes nothing; writers go on. [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_verify(struct esker_db *db,
+                          uint32_t level,
+                          const struct esker_job *job,
+                          struct esker_error *err);
+
+/**
+ * The same for a database in `path` that is not open, also one that does not open. Takes the lock where the
+ * directory is writable and writes nothing else. `options` may be NULL; only a custom comparator and the file mode
+ * count, built-in ones are known by their names. Files that the database does not need are no finding. Also returns
+ * MISSING, LOCKED, COMPARATOR. [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_verify_path(const char *path,
+                               const struct esker_options *options,
+                               uint32_t level,
+                               const struct esker_job *job,
+                               struct esker_error *err);
 
 #ifdef __cplusplus
 }  // extern "C"

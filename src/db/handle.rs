@@ -14,6 +14,7 @@ use crate::db::maintain::Progress;
 use crate::db::open::{self, OpenFlags};
 use crate::db::read::{PinnedValue, ReadParams};
 use crate::db::stats::StatsSnapshot;
+use crate::db::verify::{VerifyLevel, Watch};
 use crate::db::write::WriteParams;
 use crate::env::api::Fs;
 use crate::error::{Area, Error, ErrorKind, Result};
@@ -73,6 +74,11 @@ impl Db {
     pub fn open(fs: &Fs, path: &[u8], options: &Options, flags: OpenFlags) -> Result<Db> {
         let core = open::open(fs, path, options, flags)?;
         Ok(Db(Arc::new(Root { core })))
+    }
+
+    /// Looks the open database over for damage.
+    pub fn verify(&self, level: VerifyLevel, watch: Watch<'_>) -> Result<()> {
+        self.0.core.verify(level, watch)
     }
 
     /// Takes writes up again after an error of the disk has stopped them.

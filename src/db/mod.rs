@@ -32,6 +32,7 @@ pub mod resume;
 pub mod approximate;
 pub mod close;
 pub mod open;
+pub mod verify;
 pub mod property;
 pub mod metrics;
 pub mod handle;

@@ -57,15 +57,15 @@ pub struct OpenFlags {
 }
 
 /// What the names in a directory say.
-struct Listing {
-    names: Vec<Vec<u8>>,
+pub struct Listing {
+    pub names: Vec<Vec<u8>>,
     known: Vec<FileKind>,
     /// The first name that is neither ours nor to be expected in an empty directory.
     stranger: Option<String>,
 }
 
 impl Listing {
-    fn read(dir: &Dir) -> Result<Listing> {
+    pub fn read(dir: &Dir) -> Result<Listing> {
         let names = dir.list()?;
         let known: Vec<FileKind> = names.iter().filter_map(|n| FileKind::parse(n)).collect();
         let stranger = names
@@ -75,11 +75,11 @@ impl Listing {
         Ok(Listing { names, known, stranger })
     }
 
-    fn has_manifest(&self) -> bool {
+    pub fn has_manifest(&self) -> bool {
         self.known.iter().any(|kind| matches!(kind, FileKind::Manifest(_)))
     }
 
-    fn has_data(&self) -> bool {
+    pub fn has_data(&self) -> bool {
         self.known.iter().any(|kind| matches!(kind, FileKind::Log(_) | FileKind::Table(_)))
     }
 
@@ -306,7 +306,8 @@ fn check_keyspaces(state: &ManifestState, dir: &Dir, order: &Order) -> Result<()
     Ok(())
 }
 
-fn log_facts(state: &ManifestState, listing: &Listing) -> LogFacts {
+/// What manifest and directory say about the logs.
+pub fn log_facts(state: &ManifestState, listing: &Listing) -> LogFacts {
     let floor = state.log_floor;
     let counts = |log: &FileNum| *log >= floor && !state.voided.contains(log);
     LogFacts {

@@ -3,14 +3,12 @@
 
 use crate::db::approximate::KeyRange;
 use crate::db::stats::{LevelSnapshot, StatsSnapshot};
-use crate::env::api::Fs;
 use crate::error::{Area, Error, Result};
 use crate::ffi::arguments::{
-    c_text, check_flags, check_reserved, invalid, optional_key, output, output_array,
-    output_struct, read_struct, write_text,
+    c_text, check_flags, invalid, optional_key, output, output_array, output_struct, write_text,
 };
-use crate::ffi::boundary::{calling_back, db_call, db_call_detailed};
-
+use crate::ffi::boundary::{db_call, db_call_detailed};
+use crate::ffi::job::Job;
 use crate::ffi::status::esker_status::{self, ESKER_NOT_FOUND, ESKER_OK};
 use crate::ffi::structs::{
     esker_db, esker_error, esker_job, esker_level_stats, esker_range, esker_slice, esker_stats,
@@ -19,9 +17,6 @@ use crate::ffi::structs::{
 use crate::ffi::values::esker_compact_flags::*;
 use crate::sync::Ordering;
 use std::ffi::c_char;
-
-/// Least time between two calls of a progress callback.
-const PROGRESS_MICROS: u64 = 100_000;
 
 /// Writes every memtable to tables and returns when these are durable. [any-thread]
 #[unsafe(no_mangle)]
@@ -71,14 +66,13 @@ pub unsafe extern "C" fn esker_compact(
         db_call_detailed(db, err, |handle| {
             let known = ESKER_COMPACT_FORCE as u32 | ESKER_COMPACT_UPPER_INCLUSIVE as u32;
             check_flags(flags, known, "flags of esker_compact()")?;
-            let job = read_struct(job)?;
-            check_reserved(job.flags, "esker_job.flags")?;
+            let job = Job::read(job)?;
             let (lo, hi) = (bound(lo, "lo")?, bound(hi, "hi")?);
             let force = flags & ESKER_COMPACT_FORCE as u32 != 0;
             // Tables are merged whole and one that begins with `hi` may be among them, so it makes no
             // difference to the engine whether `hi` itself is inside.
-            let mut progress = Progress { job, told: None };
-            handle.db.compact(lo, hi, force, &mut |_, done, total| progress.tell(done, total))?;
+            let mut progress = |_: &str, done, total| job.progress(c"compact", done, total);
+            handle.db.compact(lo, hi, force, &mut progress)?;
             Ok(ESKER_OK)
         })
     }
@@ -92,28 +86,6 @@ unsafe fn bound<'a>(slice: *const esker_slice, what: &str) -> Result<Option<&'a 
     }
     // SAFETY: not NULL; the rest is the caller's promise.
     unsafe { optional_key(slice.read_unaligned(), what) }
-}
-
-/// Tells the caller's callback, not more often than it wants to know.
-struct Progress {
-    job: esker_job,
-    told: Option<u64>,
-}
-
-impl Progress {
-    /// Whether to go on. The work has one phase.
-    fn tell(&mut self, done: u64, total: u64) -> bool {
-        let Some(callback) = self.job.progress else {
-            return true;
-        };
-        let now = Fs::Real.now_micros();
-        if self.told.is_some_and(|told| now.saturating_sub(told) < PROGRESS_MICROS) {
-            return true;
-        }
-        self.told = Some(now);
-        // SAFETY: a function of the caller that returns normally, as the header asks.
-        calling_back(|| unsafe { callback(self.job.ctx, c"compact".as_ptr(), done, total) }) == 0
-    }
 }
 
 /// Estimates the bytes on disk and in memtables of `n` ranges into sizes[0..n). Reads no data blocks.

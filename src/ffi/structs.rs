@@ -273,7 +273,12 @@ pub struct esker_comparator {
 pub type esker_log_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, level: i32, line: *const c_char, len: usize)>;
 
-/// Progress and cancellation of long work.
+/// Given each finding of esker_verify(). Return 0 to go on, anything else to stop (CANCELLED). `finding` is valid
+/// for the call.
+pub type esker_report_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, finding: *const esker_error) -> i32>;
+
+/// Progress, cancellation and findings of long work.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct esker_job {
@@ -281,10 +286,12 @@ pub struct esker_job {
     pub struct_size: u32,
     /// 0.
     pub flags: u32,
-    /// Handed to the callback.
+    /// Handed to the callbacks.
     pub ctx: *mut c_void,
     /// May be NULL.
     pub progress: esker_progress_fn,
+    /// May be NULL. Only verification has findings.
+    pub report: esker_report_fn,
 }
 
 /// One option, for help texts, binding generators and validation.

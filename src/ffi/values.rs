@@ -213,6 +213,18 @@ pub enum esker_comparator_flags {
     ESKER_COMPARATOR_EXACT = 1,
 }
 
+/// How much esker_verify() reads.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum esker_verify_level {
+    /// Manifest, logs, presence, size and identity of every table, order of the levels.
+    ESKER_VERIFY_METADATA = 0,
+    /// And every byte of every file against its checksum.
+    ESKER_VERIFY_CHECKSUMS = 1,
+    /// And key order, index separators, counts, sequence ranges, and every key against its table's filter.
+    ESKER_VERIFY_FULL = 2,
+}
+
 /// Ids of options. Frozen; names, units, defaults and limits are reported by esker_option_at(). Defaults
 /// in brackets.
 #[repr(u32)]

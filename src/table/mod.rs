@@ -1,5 +1,5 @@
 //! A table file: `meta` (facts), `format` (footer), `properties`, `index` (fences), `builder`, `cache`
-//! (blocks), `reader`, `iter`, `handle` (a table in a version, open-file cap), `level_iter`.
+//! (blocks), `reader`, `iter`, `handle` (a table in a version, open-file cap), `level_iter`, `check`.
 
 pub mod meta;
 pub mod format;
@@ -11,3 +11,4 @@ pub mod reader;
 pub mod iter;
 pub mod handle;
 pub mod level_iter;
+pub mod check;

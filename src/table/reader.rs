@@ -109,6 +109,12 @@ impl TableReader {
         Ok(TableReader { parts: Some(parts), retire: None })
     }
 
+    /// Whether `file` is the table that `meta` speaks of, by its size and its footer.
+    pub fn identify(file: &File, meta: &TableMeta) -> Result<()> {
+        check_supported(meta)?;
+        read_footer(file, meta).map(drop)
+    }
+
     /// Has the reader's remains freed by the cleanup thread instead of whoever drops it last.
     pub fn retire_to(mut self, retire: Option<Arc<RetireList>>) -> TableReader {
         self.retire = retire;

@@ -239,6 +239,11 @@ impl VersionSet {
         self.dir.sync()
     }
 
+    /// Number of the last edit.
+    pub fn edit_number(&self) -> u64 {
+        self.edit_number
+    }
+
     /// Number of the manifest that counts, as far as this process made it.
     pub fn manifest_number(&self) -> Option<FileNum> {
         self.writer.as_ref().map(ManifestWriter::number)

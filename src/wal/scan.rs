@@ -76,6 +76,23 @@ pub(super) fn open_listed(dir: &Dir, number: FileNum, salt: u32, db_id: &DbId) -
     Ok(LogFile { number, salt, size, recycled: header.recycled, start, file })
 }
 
+/// Whether a listed log holds nothing but sound records up to `end`, where one of them ends. Others may append to it.
+pub fn check_prefix(dir: &Dir, number: FileNum, salt: u32, db_id: &DbId, end: u64) -> Result<()> {
+    let log = open_listed(dir, number, salt, db_id)?;
+    let mut scan = Scan::default();
+    let mut reader = log.records(end);
+    while let Some(record) = reader.next_record()? {
+        scan.take(number, &record)?;
+    }
+    match reader.position() {
+        position if position < end => {
+            let what = format!("a record is damaged, below {end} where the records end");
+            Err(damaged(number, position, &what))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read_header(file: &File, number: FileNum) -> Result<FileHeader> {
     let mut bytes = [0; FILE_HEADER_LEN as usize];
     let read = file.read_at(&mut bytes, 0)?;

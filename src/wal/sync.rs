@@ -218,7 +218,8 @@ impl LogSync {
         Ok(())
     }
 
-    fn is_live(&self, number: FileNum) -> bool {
+    /// Whether the database still needs a log.
+    pub fn is_live(&self, number: FileNum) -> bool {
         self.live.lock().find(number).is_some()
     }
 
@@ -238,6 +239,11 @@ impl LogSync {
     #[cfg(any(test, feature = "internals"))]
     pub fn has_unsynced(&self) -> bool {
         self.live.lock().logs.iter().any(LiveLog::is_unsynced)
+    }
+
+    /// The logs that the database still needs, oldest first, and the end of the complete records of each.
+    pub fn ends(&self) -> Vec<(FileNum, u64)> {
+        self.live.lock().logs.iter().map(|log| (log.number, log.end)).collect()
     }
 
     /// Bytes of records in the logs the database still needs.

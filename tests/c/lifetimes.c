@@ -120,6 +120,7 @@ CALL(call_snapshot_new) {
 }
 CALL(call_flush) { (void)w; return esker_flush(handle, NULL); }
 CALL(call_resume) { (void)w; return esker_resume(handle, NULL); }
+CALL(call_verify) { (void)w; return esker_verify(handle, ESKER_VERIFY_FULL, NULL, NULL); }
 CALL(call_compact) { (void)w; return esker_compact(handle, NULL, NULL, 0, NULL, NULL); }
 CALL(call_approx_sizes) {
   esker_range range = {{NULL, 0}, {NULL, 0}};
@@ -251,6 +252,11 @@ CALL(call_open) {
   else CHECK(db == NULL);
   return rc;
 }
+CALL(call_verify_path) {
+  char path[1200];
+  snprintf(path, sizeof path, "%s.none", w->path);
+  return esker_verify_path(path, handle, ESKER_VERIFY_FULL, NULL, NULL);
+}
 CALL(call_destroy) {
   char path[1200];
   snprintf(path, sizeof path, "%s.none", w->path);
@@ -298,6 +304,7 @@ static const struct row rows[] = {
     {"esker_snapshot_new", DB, call_snapshot_new, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_flush", DB, call_flush, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_resume", DB, call_resume, ESKER_MISUSE, ESKER_MISUSE, 0},
+    {"esker_verify", DB, call_verify, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_compact", DB, call_compact, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_approx_sizes", DB, call_approx_sizes, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_db_stats", DB, call_db_stats, ESKER_MISUSE, ESKER_MISUSE, 0},
@@ -344,6 +351,7 @@ static const struct row rows[] = {
     {"esker_option_find", NO_HANDLE, call_option_find, ESKER_OK, ESKER_OK, 0},
     {"esker_open", OPTIONS, call_open, ESKER_OK, ESKER_OK, 0},
     {"esker_destroy", OPTIONS, call_destroy, ESKER_MISSING, ESKER_MISSING, 0},
+    {"esker_verify_path", OPTIONS, call_verify_path, ESKER_MISSING, ESKER_MISSING, 0},
     {"esker_version", NO_HANDLE, call_version, ESKER_OK, ESKER_OK, 1},
     {"esker_version_text", NO_HANDLE, call_version_text, ESKER_OK, ESKER_OK, 1},
     {"esker_abi", NO_HANDLE, call_abi, ESKER_OK, ESKER_OK, 1},

@@ -20,6 +20,7 @@ mod header;
 mod link;
 mod simdb;
 mod recovery;
+mod verify;
 mod api;
 mod rows;
 mod options;
