@@ -19,7 +19,7 @@ static void check(esker_status status, const char *what)
 static int32_t progress(void *ctx, const char *phase, uint64_t done, uint64_t total)
 {
     (void)ctx;
-    printf("%s: %" PRIu64 " of %" PRIu64 " bytes\n", phase, done, total);
+    fprintf(stderr, "%s: %" PRIu64 " of %" PRIu64 " bytes\n", phase, done, total);
     return 0;
 }
 
@@ -55,3 +55,7 @@ int main(int argc, char **argv)
     printf("%d findings\n", findings);
     return 0;
 }
+
+/* Prints:
+ * 0 findings
+ */

@@ -1695,7 +1695,7 @@ esker_status esker_verify(struct esker_db *db,
                           struct esker_error *err);
 
 /**
- * The same for a database in `path` that is not open, also one that does not open. Takes the lock where the
+ * The same, to the same `level`, for a database in `path` that is not open, also one that does not open. Takes the lock where the
  * directory is writable and writes nothing else. `options` may be NULL; only a custom comparator and the file mode
  * count, built-in ones are known by their names. Files that the database does not need are no finding. Also returns
  * MISSING, LOCKED, COMPARATOR. [any-thread]

@@ -61,11 +61,13 @@ static uint64_t damage(const char *path) {
   DIR *dir = opendir(path);
   while (dir != NULL && (entry = readdir(dir)) != NULL) {
     const char *dot = strrchr(entry->d_name, '.');
+    char name[1024];
     FILE *file;
     int byte;
     if (dot == NULL || strcmp(dot, ".sst") != 0) continue;
     number = strtoull(entry->d_name, NULL, 10);
-    file = fopen(path_in(path, entry->d_name), "r+b");
+    snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+    file = fopen(name, "r+b");
     CHECK(file != NULL && fseek(file, 100, SEEK_SET) == 0);
     byte = getc(file);
     CHECK(fseek(file, 100, SEEK_SET) == 0 && putc(byte ^ 0xff, file) != EOF && fclose(file) == 0);
