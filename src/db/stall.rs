@@ -37,14 +37,13 @@ const PRICE_MAX: u64 = 64;
 /// Flushes that level 0 holds: neighbours in age that are disjoint count as one, as the tables do into
 /// which one flush is split.
 pub fn flush_count(version: &Version) -> u64 {
-    let mut flushes = 0;
+    let (mut flushes, order) = (0, version.order());
     let mut hull: Option<(&[u8], &[u8])> = None;
     for table in version.level(0) {
         let (smallest, largest) = (table.meta.smallest.as_slice(), table.meta.largest.as_slice());
         hull = match hull {
-            Some((lo, hi)) if largest < lo || hi < smallest => {
-                Some((lo.min(smallest), hi.max(largest)))
-            }
+            Some((lo, hi)) if order.compare(largest, lo).is_lt() => Some((smallest, hi)),
+            Some((lo, hi)) if order.compare(hi, smallest).is_lt() => Some((lo, largest)),
             _ => {
                 flushes += 1;
                 Some((smallest, largest))
@@ -179,5 +178,51 @@ impl DbCore {
             }
             self.progress.wait_until(&mut work, until);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::Order;
+    use crate::table::handle::TableHandle;
+    use crate::table::meta::TableMeta;
+    use crate::types::{FileNum, KeyspaceId};
+    use crate::version::edit::VersionEdit;
+
+    /// A level 0 of tables with these bounds, oldest first.
+    fn level0(order: &Order, bounds: &[(&str, &str)]) -> Version {
+        let meta = |(at, (smallest, largest)): (usize, &(&str, &str))| TableMeta {
+            file: FileNum(at as u64 + 1),
+            table_id: [0; 16],
+            size: 1,
+            footer_crc: 0,
+            entries: 1,
+            deletes: 0,
+            range_dels: 0,
+            min_seq: at as u64,
+            max_seq: at as u64,
+            global_seq: 0,
+            smallest: smallest.as_bytes().to_vec(),
+            largest: largest.as_bytes().to_vec(),
+            bounds_flags: 0,
+            oldest_tombstone: 0,
+        };
+        let keyspace = KeyspaceId(0);
+        let added = bounds.iter().enumerate().map(|table| (keyspace, 0, meta(table)));
+        let edit = VersionEdit { tables_added: added.collect(), ..VersionEdit::default() };
+        let empty = Version::empty(2, order.clone());
+        empty.apply(&edit, keyspace, &|meta| TableHandle::new(meta, None)).expect("a sound edit")
+    }
+
+    #[test]
+    fn flushes_are_told_apart_by_the_order_of_their_keys() {
+        let overlapping = [("a", "y"), ("b", "z"), ("a", "z"), ("c", "x")];
+        let split = [("a", "f"), ("g", "m"), ("n", "z"), ("b", "c")];
+        let reversed = |bounds: [(&'static str, &'static str); 4]| bounds.map(|(a, b)| (b, a));
+        assert_eq!(flush_count(&level0(&Order::Bytewise, &overlapping)), 4);
+        assert_eq!(flush_count(&level0(&Order::Reverse, &reversed(overlapping))), 4);
+        assert_eq!(flush_count(&level0(&Order::Bytewise, &split)), 2);
+        assert_eq!(flush_count(&level0(&Order::Reverse, &reversed(split))), 2);
     }
 }
