@@ -402,6 +402,7 @@ static void turns_round(void) {
   STATUS(ESKER_OK, esker_last_error(db, &newest));
   CHECK(newest.status == ESKER_POISONED);
   order.left = -1;
+  STATUS(ESKER_COMPARATOR, esker_resume(db, &error));
   CHECK(has(db, NULL, "key 123", "v") && rows_of(db) == 300);
   CHECK(esker_close(db, 0, NULL) < 0);
   db = open_ordered("turns", options);

@@ -34,7 +34,7 @@ pub unsafe extern "C" fn esker_flush(db: *mut esker_db, err: *mut esker_error) -
 /// Tries to take writes up again after POISONED by an I/O error: abandons the damaged log, writes what memory
 /// holds into new tables, starts a new log. Flushes and compactions that failed are tried again at once, also when
 /// writes were not stopped. OK also when nothing was wrong. The error's status (IO, NOSPACE, READONLY) when the cause
-/// persists, and nothing has changed; the first error's when memory itself is damaged (CORRUPT, NOMEM), POISONED after
+/// persists, and nothing has changed; the first error's when memory itself is damaged (CORRUPT, NOMEM) or the comparator is wrong (COMPARATOR), POISONED after
 /// PANIC: then only closing and opening helps. Writers wait meanwhile, readers do not. [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]
