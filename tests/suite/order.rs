@@ -153,7 +153,7 @@ fn sizes_are_estimated_in_every_order() {
         for flushed in [false, true] {
             let options = Options { write_buffer: 4 << 20, ..ordered(&order) };
             let db = open(&SimKernel::new(10), &options).expect("a new database");
-            let rows = fill(&db, &order, 3_000);
+            let rows = fill(&db, &order, 1_500);
             if flushed {
                 db.flush().expect("it flushes");
             }
@@ -265,7 +265,7 @@ fn something_that_is_no_order_at_all_neither_panics_nor_hangs() {
     let order = custom("in a circle", true, Box::new(around));
     let db = open(&kernel, &ordered(&order)).expect("a new database");
     let mut refused = None;
-    for n in 0..3_000u64 {
+    for n in 0..1_200u64 {
         let written = kind(db.put(&buffered(), &(n * 7919 % 2003).to_le_bytes(), b"value"));
         refused = refused.or(written);
         let view = ReadParams::default();
