@@ -176,7 +176,9 @@ fn sequences_in_other_orders_agree_with_a_map_sorted_so() {
         [Order::Reverse, Order::U64Be, Order::U64Le, Order::I64Le].into_iter().chain(custom);
     let (first, count) = match number_from_environment("ESKER_SEED") {
         Some(seed) => (seed, 1),
-        None => (BASE_SEED, number_from_environment("ESKER_SEQUENCES").unwrap_or(SEQUENCES) / 1_000),
+        None => {
+            (BASE_SEED, number_from_environment("ESKER_SEQUENCES").unwrap_or(SEQUENCES) / 1_000)
+        }
     };
     let mut failures = Vec::new();
     for order in orders {
