@@ -1639,6 +1639,22 @@ esker_status esker_compact(struct esker_db *db,
                            struct esker_error *err);
 
 /**
+ * Makes an openable copy in the directory `dir`, by hard links where the file system allows and copies elsewhere,
+ * holding every write that returned before the call (and perhaps later ones, in order), and durable when it
+ * returns. Makes `dir` if it is not there, not its parent (MISSING); PRESENT when it exists and is not empty. `job`
+ * may be NULL; its progress counts bytes of tables. CANCELLED or failed, it takes away what it made; killed, it
+ * leaves a directory that does not open. The copy has an identity of its own and shares no later fate with the
+ * database. Flushes; writers and readers go on. INVALID for a database in memory, POISONED when writes are stopped.
+ * [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_checkpoint(struct esker_db *db,
+                              const char *dir,
+                              const struct esker_job *job,
+                              struct esker_error *err);
+
+/**
  * Estimates the bytes on disk and in memtables of `n` ranges into sizes[0..n). Reads no data blocks.
  * INVALID when a lower end is above its upper end. [any-thread]
  */

@@ -74,6 +74,9 @@ pass_or_fail "a limit that is no number" says limit scan -n 1x "$db"
 pass_or_fail "delete" gives 0 '' delete "$db" binary
 pass_or_fail "deleted" gives 1 '' get "$db" binary
 pass_or_fail "compact" gives 0 '' compact "$db"
+pass_or_fail "checkpoint" gives 0 '' checkpoint "$db" "$work/copy"
+pass_or_fail "a checkpoint is a database" gives 0 'red' get "$work/copy" apple
+pass_or_fail "a checkpoint is made over nothing" says "not empty" checkpoint "$db" "$work/copy"
 pass_or_fail "verify finds a sound database sound" gives 0 '' verify "$db"
 pass_or_fail "verify by checksums" gives 0 '' --level=checksums verify "$db"
 pass_or_fail "verify finds damage" finds_damage

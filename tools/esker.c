@@ -23,6 +23,7 @@ static const char *const usage =
     "  stats DATABASE              writes the numbers of the database\n"
     "  property DATABASE NAME      writes a text: levels, tables, options, memtables, version\n"
     "  compact DATABASE            merges everything to one sorted run\n"
+    "  checkpoint DATABASE DIR     makes a copy that opens in a new directory\n"
     "  verify DATABASE             looks for damage; writes what it finds, a line each\n"
     "  options                     lists every option with range, default and meaning\n"
     "\n"
@@ -257,6 +258,13 @@ static int list_options(void)
     return DONE;
 }
 
+static int checkpoint(esker_db *db, const struct arguments *a, char **words)
+{
+    (void)a;
+    esker_status status = esker_checkpoint(db, words[0], NULL, &err);
+    return status < 0 ? fail("checkpoint", status) : DONE;
+}
+
 static int32_t print_finding(void *ctx, const esker_error *finding)
 {
     (void)ctx;
@@ -279,7 +287,7 @@ static const struct command {
 } commands[] = {
     {"get", 1, get},     {"put", 2, put},           {"delete", 1, delete_key}, {"scan", 0, scan},
     {"stats", 0, stats}, {"property", 1, property}, {"compact", 0, compact},
-    {"verify", 0, NULL},
+    {"checkpoint", 1, checkpoint}, {"verify", 0, NULL},
 };
 
 static int with_database(const struct command *command, const struct arguments *a, char **words)

@@ -120,6 +120,11 @@ CALL(call_snapshot_new) {
 }
 CALL(call_flush) { (void)w; return esker_flush(handle, NULL); }
 CALL(call_resume) { (void)w; return esker_resume(handle, NULL); }
+CALL(call_checkpoint) {
+  char path[1200];
+  snprintf(path, sizeof path, "%s.none/copy", w->path);
+  return esker_checkpoint(handle, path, NULL, NULL);
+}
 CALL(call_verify) { (void)w; return esker_verify(handle, ESKER_VERIFY_FULL, NULL, NULL); }
 CALL(call_compact) { (void)w; return esker_compact(handle, NULL, NULL, 0, NULL, NULL); }
 CALL(call_approx_sizes) {
@@ -305,6 +310,7 @@ static const struct row rows[] = {
     {"esker_flush", DB, call_flush, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_resume", DB, call_resume, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_verify", DB, call_verify, ESKER_MISUSE, ESKER_MISUSE, 0},
+    {"esker_checkpoint", DB, call_checkpoint, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_compact", DB, call_compact, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_approx_sizes", DB, call_approx_sizes, ESKER_MISUSE, ESKER_MISUSE, 0},
     {"esker_db_stats", DB, call_db_stats, ESKER_MISUSE, ESKER_MISUSE, 0},

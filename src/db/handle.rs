@@ -5,6 +5,7 @@
 //! 2. Dropping the last handle closes the database; errors of that close go to the error ring only.
 
 use crate::db::approximate::KeyRange;
+use crate::db::checkpoint;
 use crate::db::close;
 use crate::db::core::DbCore;
 #[cfg(feature = "internals")]
@@ -74,6 +75,11 @@ impl Db {
     pub fn open(fs: &Fs, path: &[u8], options: &Options, flags: OpenFlags) -> Result<Db> {
         let core = open::open(fs, path, options, flags)?;
         Ok(Db(Arc::new(Root { core })))
+    }
+
+    /// Makes a copy that opens in a directory of its own.
+    pub fn checkpoint(&self, path: &[u8], watch: checkpoint::Watch<'_>) -> Result<()> {
+        self.0.core.checkpoint(path, watch)
     }
 
     /// Looks the open database over for damage.

@@ -29,6 +29,7 @@ pub mod write;
 pub mod compact;
 pub mod maintain;
 pub mod resume;
+pub mod checkpoint;
 pub mod approximate;
 pub mod close;
 pub mod open;

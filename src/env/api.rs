@@ -342,6 +342,23 @@ impl Dir {
         .map_err(|errno| os_error(errno, Area::Directory, "renaming", &self.shown(from)))
     }
 
+    /// Gives a file the same name in another directory, too; false where the file system has no such links
+    /// or not between these two. Durable after `sync` of the other.
+    pub fn link_into(&self, to: &Dir, name: &str) -> Result<bool> {
+        let c = c_name(name.as_bytes(), Area::Directory)?;
+        let linked = match (&self.fd, &to.fd) {
+            (Fd::Real(from), Fd::Real(to)) => retry(|| real::link_at(from, to, &c)),
+            #[cfg(feature = "sim")]
+            (Fd::Sim(from), Fd::Sim(to)) => retry(|| from.link_at(to, name.as_bytes())),
+            _ => Err(Errno(libc::EXDEV)),
+        };
+        match linked {
+            Ok(()) => Ok(true),
+            Err(Errno(libc::EXDEV | libc::EPERM | libc::EMLINK | libc::EOPNOTSUPP)) => Ok(false),
+            Err(errno) => Err(os_error(errno, Area::Directory, "linking", &self.shown(name))),
+        }
+    }
+
     /// Removes a name; fine when it is gone already.
     pub fn unlink(&self, name: &str) -> Result<()> {
         let c = c_name(name.as_bytes(), Area::Directory)?;

@@ -147,6 +147,13 @@ pub fn rename_at(dir: &OwnedFd, from: &CStr, to: &CStr) -> SysResult<()> {
     check(unsafe { libc::renameat(fd, from.as_ptr(), fd, to.as_ptr()) })
 }
 
+/// Gives the file `name` of one directory the same name in another, too.
+pub fn link_at(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> SysResult<()> {
+    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
+    // SAFETY: both directories are open and the name is NUL-terminated.
+    check(unsafe { libc::linkat(from, name.as_ptr(), to, name.as_ptr(), 0) })
+}
+
 pub fn unlink_at(dir: &OwnedFd, name: &CStr) -> SysResult<()> {
     // SAFETY: `dir` is open and `name` is NUL-terminated.
     check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) })

@@ -289,6 +289,13 @@ impl SimFd {
         state.disk.rename(self.inode, from, to)
     }
 
+    /// Gives the file `name` the same name in another directory of this disk, too.
+    pub fn link_at(&self, to: &SimFd, name: &[u8]) -> SysResult<()> {
+        let mut state = self.kernel.state.lock();
+        state.enter(CallKind::Create)?;
+        state.disk.link(self.inode, to.inode, name)
+    }
+
     pub fn unlink_at(&self, name: &[u8]) -> SysResult<()> {
         let mut state = self.kernel.state.lock();
         state.enter(CallKind::Unlink)?;

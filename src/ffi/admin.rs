@@ -88,6 +88,32 @@ unsafe fn bound<'a>(slice: *const esker_slice, what: &str) -> Result<Option<&'a 
     unsafe { optional_key(slice.read_unaligned(), what) }
 }
 
+/// Makes an openable copy in the directory `dir`, by hard links where the file system allows and copies elsewhere,
+/// holding every write that returned before the call (and perhaps later ones, in order), and durable when it
+/// returns. Makes `dir` if it is not there, not its parent (MISSING); PRESENT when it exists and is not empty. `job`
+/// may be NULL; its progress counts bytes of tables. CANCELLED or failed, it takes away what it made; killed, it
+/// leaves a directory that does not open. The copy has an identity of its own and shares no later fate with the
+/// database. Flushes; writers and readers go on. INVALID for a database in memory, POISONED when writes are stopped.
+/// [any-thread]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn esker_checkpoint(
+    db: *mut esker_db,
+    dir: *const c_char,
+    job: *const esker_job,
+    err: *mut esker_error,
+) -> esker_status {
+    // SAFETY: the pointers are NULL or as the header asks.
+    unsafe {
+        db_call_detailed(db, err, |handle| {
+            let job = Job::read(job)?;
+            let mut progress = |done, total| job.progress(c"checkpoint", done, total);
+            handle.db.checkpoint(c_text(dir, "dir")?, &mut progress)?;
+            Ok(ESKER_OK)
+        })
+    }
+}
+
 /// Estimates the bytes on disk and in memtables of `n` ranges into sizes[0..n). Reads no data blocks.
 /// INVALID when a lower end is above its upper end. [any-thread]
 #[unsafe(no_mangle)]

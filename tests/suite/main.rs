@@ -21,6 +21,7 @@ mod link;
 mod simdb;
 mod recovery;
 mod verify;
+mod checkpoint;
 mod api;
 mod rows;
 mod options;

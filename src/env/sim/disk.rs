@@ -142,6 +142,22 @@ impl Disk {
         Ok(inode)
     }
 
+    /// Gives the file `name` of `dir` the same name in `to`, too.
+    pub fn link(&mut self, dir: u64, to: u64, name: &[u8]) -> SysResult<()> {
+        let inode = self.lookup(dir, name)?;
+        if self.dir(to)?.now.contains_key(name) {
+            return Err(Errno(libc::EEXIST));
+        }
+        if matches!(self.node(inode).body, Body::Dir(_)) {
+            return Err(Errno(libc::EPERM));
+        }
+        self.node(inode).links += 1;
+        let order = self.next_order();
+        let change = Change::Link { name: name.to_vec(), inode };
+        self.dir(to)?.change(change, order);
+        Ok(())
+    }
+
     /// Removes the name of a file, or with `directory` that of an empty directory.
     pub fn unlink(&mut self, dir: u64, name: &[u8], directory: bool) -> SysResult<()> {
         let inode = self.lookup(dir, name)?;
