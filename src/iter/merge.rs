@@ -32,6 +32,9 @@ pub struct MergingIter<I> {
     order: Order,
     /// Children that stand on an entry, as a heap: the root is next in `direction`.
     heap: Vec<usize>,
+    /// Where in the heap the root's better child is; 0 when that is not known. While the root's child stays
+    /// first, a step then costs one comparison.
+    second: usize,
     direction: Direction,
     error: Option<Error>,
     turn_key: Vec<u8>,
@@ -43,7 +46,15 @@ impl<I: InternalIterator> MergingIter<I> {
     pub fn new(children: Vec<I>, order: Order) -> MergingIter<I> {
         let heap = Vec::with_capacity(children.len());
         let direction = Direction::Forward;
-        MergingIter { children, order, heap, direction, error: None, turn_key: Vec::new() }
+        MergingIter {
+            children,
+            order,
+            heap,
+            second: 0,
+            direction,
+            error: None,
+            turn_key: Vec::new(),
+        }
     }
 
     /// Whether child `a` comes before child `b` in the current direction.
@@ -74,7 +85,22 @@ impl<I: InternalIterator> MergingIter<I> {
         }
     }
 
+    /// `sift_down` of the root, which alone has changed.
+    fn settle(&mut self) {
+        if self.second == 0 {
+            let two = self.heap.len() > 2 && self.ahead(self.heap[2], self.heap[1]);
+            self.second = if two { 2 } else { 1 };
+        }
+        let second = self.second;
+        if second < self.heap.len() && self.ahead(self.heap[second], self.heap[0]) {
+            self.heap.swap(0, second);
+            self.second = 0;
+            self.sift_down(second);
+        }
+    }
+
     fn build_heap(&mut self) {
+        self.second = 0;
         self.heap.clear();
         let children = &self.children;
         self.heap.extend((0..children.len()).filter(|&child| children[child].valid()));
@@ -130,8 +156,11 @@ impl<I: InternalIterator> MergingIter<I> {
         }
         if !self.children[root].valid() {
             self.heap.swap_remove(0);
+            self.second = 0;
+            self.sift_down(0);
+        } else {
+            self.settle();
         }
-        self.sift_down(0);
         Ok(())
     }
 

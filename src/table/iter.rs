@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::iter::internal::InternalIterator;
 use crate::key::Tag;
 use crate::sync::Arc;
+use crate::table::ahead::Ahead;
 use crate::table::reader::{Access, TableReader};
 
 /// A cursor over an open table.
@@ -18,6 +19,7 @@ pub struct TableIter {
     /// Number of the block in `block`; `None` when it has none.
     at: Option<usize>,
     block: BlockIter,
+    ahead: Ahead,
 }
 
 impl TableReader {
@@ -29,7 +31,7 @@ impl TableReader {
 
 impl TableIter {
     pub fn new(reader: Arc<TableReader>, access: Access) -> TableIter {
-        TableIter { reader, access, at: None, block: BlockIter::default() }
+        TableIter { reader, access, at: None, block: BlockIter::default(), ahead: Ahead::default() }
     }
 
     /// Pins block `at`; false when there is no such block.
@@ -42,7 +44,7 @@ impl TableIter {
         if at >= self.reader.index().count() {
             return Ok(false);
         }
-        self.block.set_block(self.reader.block(at, self.access)?);
+        self.block.set_block(self.reader.block_ahead(at, self.access, &mut self.ahead)?);
         self.at = Some(at);
         Ok(true)
     }

@@ -1,5 +1,5 @@
 //! A table file: `meta` (facts), `format` (footer), `properties`, `index` (fences), `builder`, `cache`
-//! (blocks), `reader`, `iter`, `handle` (a table in a version, open-file cap), `level_iter`, `check`.
+//! (blocks), `ahead` (of a cursor), `reader`, `iter`, `handle` (a table in a version, open-file cap), `level_iter`, `check`.
 
 pub mod meta;
 pub mod format;
@@ -7,6 +7,7 @@ pub mod properties;
 pub mod index;
 pub mod builder;
 pub mod cache;
+pub mod ahead;
 pub mod reader;
 pub mod iter;
 pub mod handle;

@@ -20,6 +20,7 @@ use crate::key::Tag;
 use crate::order::Order;
 use crate::retire::RetireList;
 use crate::sync::Arc;
+use crate::table::ahead::Ahead;
 use crate::table::cache::BlockCache;
 use crate::table::format::{FOOTER_LEN, Footer, SectionHandle, salt_of};
 use crate::table::index::{DESCENDING, Index};
@@ -182,18 +183,25 @@ impl TableReader {
     /// Data block `at`, from the cache or the disk.
     pub fn block(&self, at: usize, access: Access) -> Result<Arc<Block>> {
         let parts = self.parts();
-        // The index counts blocks in a u32.
-        let slot = at as u32;
-        if access != Access::Around {
-            if let Some(block) = parts.cache.get(parts.cache_number, slot) {
-                return Ok(block);
-            }
+        match parts.cached(at, access) {
+            Some(block) => Ok(block),
+            None => Ok(parts.keep(at, access, parts.read_block(at)?)),
         }
-        let block = Arc::new(parts.read_block(at)?);
-        if access == Access::Cached {
-            parts.cache.insert(parts.cache_number, slot, block.clone());
+    }
+
+    /// The same for a cursor, whose `ahead` may have its bytes.
+    pub fn block_ahead(&self, at: usize, access: Access, ahead: &mut Ahead) -> Result<Arc<Block>> {
+        let parts = self.parts();
+        if let Some(block) = parts.cached(at, access) {
+            ahead.found();
+            return Ok(block);
         }
-        Ok(block)
+        let bytes = ahead.load(&parts.file, &parts.index, at);
+        let block = match bytes.map_err(|error| error.with_file(parts.number.0))? {
+            Some(bytes) => parts.take_block(at, bytes)?,
+            None => parts.read_block(at)?,
+        };
+        Ok(parts.keep(at, access, block))
     }
 }
 
@@ -206,6 +214,36 @@ impl Drop for TableReader {
 }
 
 impl Parts {
+    /// Block `at` if the cache has it and may be asked.
+    fn cached(&self, at: usize, access: Access) -> Option<Arc<Block>> {
+        // The index counts blocks in a u32.
+        let look = access != Access::Around;
+        look.then(|| self.cache.get(self.cache_number, at as u32)).flatten()
+    }
+
+    /// Shares a block that was read, with the cache too if it is to have it.
+    fn keep(&self, at: usize, access: Access, block: Block) -> Arc<Block> {
+        let block = Arc::new(block);
+        if access == Access::Cached {
+            self.cache.insert(self.cache_number, at as u32, block.clone());
+        }
+        block
+    }
+
+    /// Block `at` from bytes that were read ahead. If they are damaged the block is read anew.
+    fn take_block(&self, at: usize, bytes: &[u8]) -> Result<Block> {
+        let (start, _) = self.index.block_range(at);
+        if !checksum_ok(bytes, place(self.salt, start)) {
+            return self.read_block(at);
+        }
+        let mut own = Vec::new();
+        let reserved = own.try_reserve_exact(bytes.len());
+        reserved
+            .map_err(|_| Error::no_memory(Area::Table, bytes.len()).with_file(self.number.0))?;
+        own.extend_from_slice(bytes);
+        Block::parse(own, &self.order, self.number.0, start)
+    }
+
     fn read_block(&self, at: usize) -> Result<Block> {
         let (start, end) = self.index.block_range(at);
         let initial = place(self.salt, start);

@@ -21,6 +21,7 @@ use esker::internals::table::reader::{Access, TableReader};
 use esker::internals::types::FileNum;
 use std::cmp::Ordering;
 
+mod ahead;
 mod damage;
 mod handles;
 
