@@ -175,6 +175,11 @@ $(BUILD)/bench/bench-compare: $(wildcard benches/*.[ch]) $(LEVELDB)/libleveldb.a
 	  $(filter %.c,$^) -o $@ -L$(LEVELDB) -lleveldb -L$(ROCKSDB) -lrocksdb -llmdb -lsqlite3 -lwiredtiger \
 	  $(C_LINK) -lstdc++ -lm -ldl
 
+.PHONY: bench-ffi
+bench-ffi: $(SHARED) ## what the C boundary costs beside the same work inside Rust; fails when a limit is passed
+	@mkdir -p $(BUILD)/bench && dir=$$(mktemp -d -p $(BUILD)/bench) && trap 'rm -rf "$$dir"' EXIT && \
+	  $(CARGO) bench --locked --features internals --bench ffi -- $(abspath $(SHARED)) "$(abspath $(BUILD))/bench/$$(basename "$$dir")"
+
 .PHONY: soak
 soak: $(BUILD)/soak ## loads N keys, counts, reopens, finds all; fails above 1.2 times the memory that the options allow
 	@dir=$$(mktemp -d -p $(BUILD)); $< "$$dir/db" $(N); status=$$?; rm -rf "$$dir"; exit $$status

@@ -40,6 +40,23 @@ pub struct ReadParams {
     pub timeout_us: u64,
 }
 
+impl ReadParams {
+    /// What `default` gives.
+    pub const DEFAULT: ReadParams = ReadParams {
+        snapshot: None,
+        no_fill: false,
+        filter_only: false,
+        keys_only: false,
+        lower: None,
+        lower_exclusive: false,
+        upper: None,
+        upper_inclusive: false,
+        prefix: None,
+        limit: 0,
+        timeout_us: 0,
+    };
+}
+
 /// A value lent by the database.
 pub struct PinnedValue(Owner);
 
