@@ -126,7 +126,7 @@ fn round_trip() -> Result<()> {
         level_bytes: 8 << 10,
         ..Options::default()
     };
-    let flags = OpenFlags { create: true, exclusive: false };
+    let flags = OpenFlags { create: true, ..OpenFlags::default() };
     let db = Db::open(&Fs::memory(), b"memory", &options, flags)?;
     let (key, value) = (|n: u32| n.to_be_bytes(), |n: u32| vec![n as u8; 1 + n as usize % 50]);
     let write = WriteParams::default();

@@ -284,16 +284,24 @@ static const struct command {
     const char *name;
     int words;
     int (*run)(esker_db *, const struct arguments *, char **);
+    int reads; /* writes nothing, so that it works without permission to */
 } commands[] = {
-    {"get", 1, get},     {"put", 2, put},           {"delete", 1, delete_key}, {"scan", 0, scan},
-    {"stats", 0, stats}, {"property", 1, property}, {"compact", 0, compact},
-    {"checkpoint", 1, checkpoint}, {"verify", 0, NULL},
+    {"get", 1, get, 1},
+    {"put", 2, put, 0},
+    {"delete", 1, delete_key, 0},
+    {"scan", 0, scan, 1},
+    {"stats", 0, stats, 1},
+    {"property", 1, property, 1},
+    {"compact", 0, compact, 0},
+    {"checkpoint", 1, checkpoint, 0},
+    {"verify", 0, NULL, 1},
 };
 
 static int with_database(const struct command *command, const struct arguments *a, char **words)
 {
     esker_options *options = NULL;
     esker_db *db;
+    uint32_t flags = command->reads && !a->open_flags ? ESKER_OPEN_READONLY : a->open_flags;
     esker_status status = esker_options_new(&options);
     if (status == ESKER_OK && a->options)
         status = esker_options_parse(options, a->options, strlen(a->options), &err);
@@ -302,7 +310,7 @@ static int with_database(const struct command *command, const struct arguments *
         return esker_options_free(options) < 0 ? fail(words[0], ESKER_MISUSE) : result;
     }
     if (status == ESKER_OK)
-        status = esker_open(words[0], options, a->open_flags, &db, &err);
+        status = esker_open(words[0], options, flags, &db, &err);
     if (esker_options_free(options) < 0 || status < 0)
         return fail(words[0], status);
     int result = command->run(db, a, words + 1);

@@ -186,6 +186,13 @@ enum esker_open_flags
   /** With CREATE: fail with PRESENT when there is one. */
   ESKER_OPEN_EXCLUSIVE = 2,
   /**
+   * Write nothing at all: no file, no name, no recovery output; the log is replayed into memory. Writing calls
+   * answer READONLY. Works without permission to write and on read-only media. Shares the lock with other
+   * readers, where there is one: LOCKED while a writer has the database, and the other way round. Goes with no
+   * other flag.
+   */
+  ESKER_OPEN_READONLY = 4,
+  /**
    * No files: a new, empty database in memory that ends with esker_close(). The path is ignored and may
    * be NULL; CREATE and EXCLUSIVE make no difference. Everything works as on a disk that is never cut
    * off: esker_sync() and SYNC writes have nothing to wait for, flush and compaction keep memory in
@@ -1205,7 +1212,8 @@ esker_status esker_env_set_logger(struct esker_env *env,
  * Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads
  * and writes and everything recovered is durable. `options` NULL = defaults; `flags` of esker_open_flags.
  * Bytes dropped from a torn, unpromised log tail are counted in esker_stats; promised bytes are never
- * dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT,
+ * dropped. ESKER_OPEN_MEMORY makes a database without files, ESKER_OPEN_READONLY writes nothing. Also returns
+ * MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT,
  * COMPARATOR (it was made in another order of keys; the message names both), INVALID
  * (options contradict each other, or a foreign directory). On failure no file of the database was changed.
  * [any-thread]

@@ -37,6 +37,8 @@ impl DbCore {
         let result = match self.errors.cause() {
             // Files in memory end here: nobody will replay a log or look for a clean end.
             None if !self.fs.keeps() => Ok(()),
+            // Nothing to keep, and nothing may be written.
+            None if self.errors.is_read_only() => Ok(()),
             None => self.contain(|| self.close_cleanly()),
             Some(cause) if cause.kind() == ErrorKind::Panic => Ok(()),
             Some(cause) => Err(cause.with_kind(ErrorKind::Io)),

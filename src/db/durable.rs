@@ -36,7 +36,8 @@ impl DbCore {
             return Err(Error::invalid(Area::Argument, message).with_value(visible));
         }
         let reached = || self.durable() >= seq;
-        let over = || reached() || self.closed.load(Ordering::Acquire) || self.errors.is_stopped();
+        let useless = || self.errors.is_stopped() || self.errors.is_read_only();
+        let over = || reached() || self.closed.load(Ordering::Acquire) || useless();
         let deadline = Instant::now().checked_add(Duration::from_micros(timeout_us));
         self.log_sync.wait_for(over, deadline);
         if reached() {

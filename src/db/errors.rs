@@ -22,6 +22,8 @@ struct Ring {
 pub struct ErrorRing {
     ring: Mutex<Ring>,
     stopped: AtomicBool,
+    /// Opened so: there never were writes to stop.
+    read_only: AtomicBool,
     cause: Mutex<Option<Cause>>,
 }
 
@@ -97,12 +99,25 @@ impl ErrorRing {
         self.stopped.load(Ordering::Acquire)
     }
 
+    /// Refuses writes from the beginning, with `READONLY`.
+    pub fn refuse_writes(&self) {
+        self.read_only.store(true, Ordering::Release);
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Acquire)
+    }
+
     pub fn cause(&self) -> Option<Error> {
         self.cause.lock().as_ref().map(|cause| cause.error.clone())
     }
 
-    /// `POISONED`, naming the first cause, once writes are stopped.
+    /// `POISONED`, naming the first cause, once writes are stopped; `READONLY` where there may be none.
     pub fn check(&self) -> Result<()> {
+        if self.is_read_only() {
+            let message = "the database was opened with READONLY";
+            return Err(Error::new(ErrorKind::ReadOnly, Area::Engine, message));
+        }
         if !self.is_stopped() {
             return Ok(());
         }

@@ -54,6 +54,8 @@ pub struct OpenFlags {
     pub create: bool,
     /// With `create`: `PRESENT` when there is one.
     pub exclusive: bool,
+    /// Write nothing at all: neither file nor name; writes are refused.
+    pub read_only: bool,
 }
 
 /// What the names in a directory say.
@@ -170,8 +172,14 @@ pub fn open(fs: &Fs, path: &[u8], options: &Options, flags: OpenFlags) -> Result
 
 fn open_in(fs: &Fs, dir: Arc<Dir>, options: &Options, flags: OpenFlags) -> Result<Arc<DbCore>> {
     Listing::read(&dir)?.check(&dir, flags)?;
-    let mut lock = dir.lock()?;
-    lock.announce()?;
+    let lock = match flags.read_only {
+        true => dir.lock_shared()?,
+        false => {
+            let mut lock = dir.lock()?;
+            lock.announce()?;
+            Some(lock)
+        }
+    };
     // Another process may have created or destroyed the database before the lock was ours.
     let listing = Listing::read(&dir)?;
     listing.check(&dir, flags)?;
@@ -183,6 +191,12 @@ fn open_in(fs: &Fs, dir: Arc<Dir>, options: &Options, flags: OpenFlags) -> Resul
     };
     let core = Arc::new(assemble(fs, dir, options, lock, opened, retire));
     core.reprice();
+    if flags.read_only {
+        core.errors.refuse_writes();
+        background::start(&core)?;
+        log_opening(&core);
+        return Ok(core);
+    }
     background::start(&core)?;
     if core.keyspace.state.with(|state| !state.frozen.is_empty()) {
         core.want_flush();
@@ -362,7 +376,7 @@ fn assemble(
     fs: &Fs,
     dir: Arc<Dir>,
     options: &Options,
-    lock: DirLock,
+    lock: Option<DirLock>,
     opened: Opened,
     retire: Arc<RetireList>,
 ) -> DbCore {
@@ -384,7 +398,7 @@ fn assemble(
         options: options.clone(),
         budgeted: share.is_some(),
         share: Mutex::new(share),
-        lock: Mutex::new(Some(lock)),
+        lock: Mutex::new(lock),
         queue: CommitQueue::new(options.group_sync_us),
         writer: Mutex::new(writer),
         log_sync,

@@ -20,6 +20,9 @@ impl DbCore {
         // A close waits for this lock after it has said that the database is closed.
         let _alone = self.resuming.lock();
         self.check_open()?;
+        if self.errors.is_read_only() {
+            return self.errors.check();
+        }
         if self.errors.is_stopped() {
             self.errors.check_curable()?;
             if let Err(error) = self.take_up_writes() {

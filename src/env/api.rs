@@ -294,23 +294,26 @@ impl Dir {
             }
         })?;
         let file = File { fd, name, area: Area::Lock };
-        let stat = file.stat()?;
-        if stat.kind != FileType::Regular || stat.links != 1 {
-            let message = format!("{} is not a regular file with one link", file.name);
-            return Err(Error::new(ErrorKind::Invalid, Area::Lock, message));
-        }
-        let locked = dispatch!(&file.fd, fd => retry(|| real::flock(fd)), retry(|| fd.flock()));
-        match locked {
-            Ok(()) => {}
-            Err(Errno(libc::EWOULDBLOCK)) => {
-                let pid = read_pid(&file);
-                let holder = if pid == 0 { String::new() } else { format!(" by process {pid}") };
-                let message = format!("{} is held{holder}", file.name);
-                return Err(Error::new(ErrorKind::Locked, Area::Lock, message).with_value(pid));
-            }
-            Err(errno) => return Err(os_error(errno, Area::Lock, "locking", &file.name)),
-        }
+        file.lock(false)?;
         Ok(DirLock { file, registered: false, _claim: claim })
+    }
+
+    /// The same, shared with others who only read: `LOCKED` while a writer holds it. Writes nothing; `None` when
+    /// there is no LOCK.
+    pub fn lock_shared(&self) -> Result<Option<DirLock>> {
+        let name = self.shown(LOCK_NAME);
+        if let Fd::Real(_) = &self.fd {
+            // A writer in this process says so before the file is opened.
+            drop(Claim::make(self.stat_self()?, &name)?);
+        }
+        match self.open_read(LOCK_NAME, Area::Lock) {
+            Err(error) if error.kind() == ErrorKind::Missing => Ok(None),
+            file => {
+                let file = file?;
+                file.lock(true)?;
+                Ok(Some(DirLock { file, registered: false, _claim: None }))
+            }
+        }
     }
 
     /// What the name stands for, without following links; `None` when there is nothing.
@@ -406,6 +409,27 @@ pub struct File {
 }
 
 impl File {
+    /// Locks the lock file.
+    fn lock(&self, shared: bool) -> Result<()> {
+        let stat = self.stat()?;
+        if stat.kind != FileType::Regular || stat.links != 1 {
+            let message = format!("{} is not a regular file with one link", self.name);
+            return Err(Error::new(ErrorKind::Invalid, Area::Lock, message));
+        }
+        let locked = dispatch!(&self.fd, fd =>
+            retry(|| real::flock(fd, shared)), retry(|| fd.flock(shared)));
+        match locked {
+            Ok(()) => Ok(()),
+            Err(Errno(libc::EWOULDBLOCK)) => {
+                let pid = read_pid(self);
+                let holder = if pid == 0 { String::new() } else { format!(" by process {pid}") };
+                let message = format!("{} is held{holder}", self.name);
+                Err(Error::new(ErrorKind::Locked, Area::Lock, message).with_value(pid))
+            }
+            Err(errno) => Err(os_error(errno, Area::Lock, "locking", &self.name)),
+        }
+    }
+
     /// Path for messages.
     pub fn name(&self) -> &str {
         &self.name

@@ -205,7 +205,7 @@ impl MemFd {
     }
 
     /// Nobody else can reach the directory.
-    pub fn flock(&self) -> SysResult<()> {
+    pub fn flock(&self, _shared: bool) -> SysResult<()> {
         self.file().map(|_| ())
     }
 }

@@ -193,10 +193,11 @@ pub fn list(dir: &OwnedFd) -> SysResult<Vec<Vec<u8>>> {
     outcome.map(|()| names)
 }
 
-/// Takes the exclusive lock without waiting; EWOULDBLOCK when it is held.
-pub fn flock(fd: &OwnedFd) -> SysResult<()> {
+/// Takes the exclusive lock, or one that others may share, without waiting; EWOULDBLOCK when it is held.
+pub fn flock(fd: &OwnedFd, shared: bool) -> SysResult<()> {
+    let how = if shared { libc::LOCK_SH } else { libc::LOCK_EX };
     // SAFETY: the descriptor is open.
-    check(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })
+    check(unsafe { libc::flock(fd.as_raw_fd(), how | libc::LOCK_NB) })
 }
 
 /// Fills `buf` from the kernel's random generator.

@@ -308,15 +308,20 @@ impl SimFd {
         Ok(state.disk.dir(self.inode)?.now.keys().cloned().collect())
     }
 
-    /// Takes the exclusive lock without waiting; EWOULDBLOCK when another description holds it.
-    pub fn flock(&self) -> SysResult<()> {
+    /// Takes the exclusive lock, or one that others may share, without waiting; EWOULDBLOCK when another description
+    /// holds one that excludes it.
+    pub fn flock(&self, shared: bool) -> SysResult<()> {
         let mut state = self.kernel.state.lock();
         state.enter(CallKind::Lock)?;
-        let holder = &mut state.disk.node(self.inode).lock;
-        if holder.is_some_and(|description| description != self.description) {
+        let node = state.disk.node(self.inode);
+        let other = |description: &u64| *description != self.description;
+        if node.lock.as_ref().is_some_and(other) || (!shared && node.shared.iter().any(other)) {
             return Err(Errno(libc::EWOULDBLOCK));
         }
-        *holder = Some(self.description);
+        match shared {
+            true => drop(node.shared.insert(self.description)),
+            false => node.lock = Some(self.description),
+        }
         Ok(())
     }
 }
@@ -329,6 +334,7 @@ impl Drop for SimFd {
         if node.lock == Some(self.description) {
             node.lock = None;
         }
+        node.shared.remove(&self.description);
         if node.opens + node.links == 0 {
             state.disk.sweep();
         }

@@ -345,7 +345,7 @@ mod tests {
     /// A database of its own in a fresh directory; the directory's path.
     fn database(name: &str) -> (DbHandle, std::path::PathBuf) {
         let path = std::env::temp_dir().join(format!("esker-{name}-{}", std::process::id()));
-        let flags = OpenFlags { create: true, exclusive: true };
+        let flags = OpenFlags { create: true, exclusive: true, ..OpenFlags::default() };
         let bytes = path.as_os_str().as_encoded_bytes();
         let db = Db::open(&Fs::Real, bytes, &Options::default(), flags).expect("a new database");
         (DbHandle { db, pins: Arc::default() }, path)

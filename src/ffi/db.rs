@@ -22,7 +22,7 @@ use crate::ffi::status::esker_status::{self, ESKER_OK};
 use crate::ffi::structs::{esker_db, esker_error, esker_options, zeroed};
 use crate::ffi::values::esker_close_flags::ESKER_CLOSE_DETACH;
 use crate::ffi::values::esker_open_flags::{
-    ESKER_OPEN_CREATE, ESKER_OPEN_EXCLUSIVE, ESKER_OPEN_MEMORY,
+    ESKER_OPEN_CREATE, ESKER_OPEN_EXCLUSIVE, ESKER_OPEN_MEMORY, ESKER_OPEN_READONLY,
 };
 use crate::sync::Arc;
 use std::ffi::{c_char, c_void};
@@ -30,7 +30,8 @@ use std::ffi::{c_char, c_void};
 /// Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads
 /// and writes and everything recovered is durable. `options` NULL = defaults; `flags` of esker_open_flags.
 /// Bytes dropped from a torn, unpromised log tail are counted in esker_stats; promised bytes are never
-/// dropped. ESKER_OPEN_MEMORY makes a database without files. Also returns MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT,
+/// dropped. ESKER_OPEN_MEMORY makes a database without files, ESKER_OPEN_READONLY writes nothing. Also returns
+/// MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT,
 /// COMPARATOR (it was made in another order of keys; the message names both), INVALID
 /// (options contradict each other, or a foreign directory). On failure no file of the database was changed.
 /// [any-thread]
@@ -67,12 +68,17 @@ pub unsafe extern "C" fn esker_open(
 
 fn open_flags(flags: u32) -> Result<OpenFlags> {
     let (create, exclusive) = (ESKER_OPEN_CREATE as u32, ESKER_OPEN_EXCLUSIVE as u32);
-    let memory = ESKER_OPEN_MEMORY as u32;
-    check_flags(flags, create | exclusive | memory, "flags of esker_open()")?;
-    if flags & memory != 0 {
-        return Ok(OpenFlags { create: true, exclusive: false });
+    let (memory, read_only) = (ESKER_OPEN_MEMORY as u32, ESKER_OPEN_READONLY as u32);
+    check_flags(flags, create | exclusive | memory | read_only, "flags of esker_open()")?;
+    if flags & read_only != 0 && flags != read_only {
+        return Err(invalid("ESKER_OPEN_READONLY goes with no other flag of esker_open()"));
     }
-    let flags = OpenFlags { create: flags & create != 0, exclusive: flags & exclusive != 0 };
+    if flags & memory != 0 {
+        return Ok(OpenFlags { create: true, ..OpenFlags::default() });
+    }
+    let set = |flag: u32| flags & flag != 0;
+    let flags =
+        OpenFlags { create: set(create), exclusive: set(exclusive), read_only: set(read_only) };
     if flags.exclusive && !flags.create {
         return Err(invalid("ESKER_OPEN_EXCLUSIVE needs ESKER_OPEN_CREATE"));
     }

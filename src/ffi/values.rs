@@ -15,6 +15,11 @@ pub enum esker_open_flags {
     ESKER_OPEN_CREATE = 1,
     /// With CREATE: fail with PRESENT when there is one.
     ESKER_OPEN_EXCLUSIVE = 2,
+    /// Write nothing at all: no file, no name, no recovery output; the log is replayed into memory. Writing calls
+    /// answer READONLY. Works without permission to write and on read-only media. Shares the lock with other
+    /// readers, where there is one: LOCKED while a writer has the database, and the other way round. Goes with no
+    /// other flag.
+    ESKER_OPEN_READONLY = 4,
     /// No files: a new, empty database in memory that ends with esker_close(). The path is ignored and may
     /// be NULL; CREATE and EXCLUSIVE make no difference. Everything works as on a disk that is never cut
     /// off: esker_sync() and SYNC writes have nothing to wait for, flush and compaction keep memory in

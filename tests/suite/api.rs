@@ -363,7 +363,7 @@ fn the_real_file_system_serves_the_same_engine() {
     use std::os::unix::ffi::OsStrExt;
     let path = std::env::temp_dir().join(format!("esker-api-{}", std::process::id()));
     let name = path.as_os_str().as_bytes();
-    let flags = OpenFlags { create: true, exclusive: true };
+    let flags = OpenFlags { create: true, exclusive: true, ..OpenFlags::default() };
     let db = Db::open(&Fs::Real, name, &busy(), flags).expect("opens");
     for n in 0..2_000u64 {
         db.put(&buffered(), &n.to_be_bytes(), &n.to_le_bytes()).expect("written");

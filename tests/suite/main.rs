@@ -22,6 +22,7 @@ mod simdb;
 mod recovery;
 mod verify;
 mod checkpoint;
+mod readonly;
 mod api;
 mod rows;
 mod options;

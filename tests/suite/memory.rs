@@ -10,7 +10,7 @@ use esker::internals::options::Options;
 use esker::internals::sync::Arc;
 
 fn open_memory(dir: &Arc<MemDir>, options: &Options) -> Db {
-    let flags = OpenFlags { create: true, exclusive: false };
+    let flags = OpenFlags { create: true, ..OpenFlags::default() };
     Db::open(&Fs::Memory(dir.clone()), b"anywhere", options, flags).expect("opens")
 }
 

@@ -317,7 +317,7 @@ fn create_and_exclusive_do_what_they_say() {
     let kernel = SimKernel::new(12);
     let fs = Fs::Sim(kernel.clone());
     assert_eq!(refusal(&kernel, &calm()).kind(), ErrorKind::Missing);
-    let exclusive = OpenFlags { create: true, exclusive: true };
+    let exclusive = OpenFlags { create: true, exclusive: true, ..OpenFlags::default() };
     drop(Db::open(&fs, PATH.as_bytes(), &calm(), exclusive).expect("makes one"));
     let again = Db::open(&fs, PATH.as_bytes(), &calm(), exclusive);
     assert_eq!(kind(again), Some(ErrorKind::Present));

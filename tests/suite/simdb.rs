@@ -43,7 +43,7 @@ pub fn calm() -> Options {
 }
 
 pub fn open(kernel: &Arc<SimKernel>, options: &Options) -> Result<Db> {
-    let flags = OpenFlags { create: true, exclusive: false };
+    let flags = OpenFlags { create: true, ..OpenFlags::default() };
     Db::open(&Fs::Sim(kernel.clone()), PATH.as_bytes(), options, flags)
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub opens: u64,
     /// The open description that holds the flock.
     pub lock: Option<u64>,
+    /// Those that share it.
+    pub shared: BTreeSet<u64>,
     pub body: Body,
 }
 
@@ -56,7 +58,13 @@ fn check_name(name: &[u8]) -> SysResult<()> {
 impl Disk {
     /// An empty disk: the root directory alone.
     pub fn new() -> Disk {
-        let root = Node { links: 1, opens: 0, lock: None, body: Body::Dir(DirNode::new(ROOT)) };
+        let root = Node {
+            links: 1,
+            opens: 0,
+            lock: None,
+            shared: BTreeSet::new(),
+            body: Body::Dir(DirNode::new(ROOT)),
+        };
         Disk {
             nodes: BTreeMap::from([(ROOT, root)]),
             next_inode: ROOT + 1,
@@ -135,7 +143,8 @@ impl Disk {
         }
         let inode = self.next_inode;
         self.next_inode += 1;
-        self.nodes.insert(inode, Node { links: 1, opens: 0, lock: None, body });
+        self.nodes
+            .insert(inode, Node { links: 1, opens: 0, lock: None, shared: BTreeSet::new(), body });
         let order = self.next_order();
         let change = Change::Link { name: name.to_vec(), inode };
         self.dir(dir)?.change(change, order);

@@ -158,7 +158,7 @@ impl Sequence {
 
     fn open(&mut self, create: bool) -> Result<(), String> {
         let fs = Fs::Sim(self.kernel.clone());
-        let flags = OpenFlags { create, exclusive: create };
+        let flags = OpenFlags { create, exclusive: create, ..OpenFlags::default() };
         let db = Db::open(&fs, PATH, &self.plan.options, flags)
             .map_err(|e| format!("open: {:?} {e}", e.kind()))?;
         self.db = Some(db);
