@@ -12,6 +12,7 @@ use crate::compaction::run::{combine, run_range};
 use crate::compaction::split::{KeyRange, split};
 use crate::error::Result;
 use crate::job::{JobContext, Outcome, discard};
+use crate::order::sort_few;
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex};
 use crate::types::SeqNo;
 use crate::version::levels::Version;
@@ -95,7 +96,7 @@ impl PartedJob {
         }
         let mut results = std::mem::take(&mut progress.results);
         drop(progress);
-        results.sort_by_key(|(part, _)| *part);
+        sort_few(&mut results, |a, b| a.0 <= b.0);
         let (mut done, mut failure) = (Vec::with_capacity(results.len()), None);
         for (_, result) in results {
             match result {

@@ -18,6 +18,7 @@ use crate::compaction::plan::{
     total_bytes,
 };
 use crate::compaction::victim::{overlap_bytes, put_bytes, victims, weight};
+use crate::order::sort_few;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::types::KeyspaceId;
@@ -104,7 +105,7 @@ pub fn pick(
         scores.into_iter().enumerate().take(level_count(version, limits).saturating_sub(1));
     let mut wanted: Vec<(usize, f64)> = levels.filter(|(_, score)| *score >= 1.0).collect();
     // Stable: the upper one of equals stays first.
-    wanted.sort_by(|a, b| b.1.total_cmp(&a.1));
+    sort_few(&mut wanted, |a, b| a.1 >= b.1);
     let draft = Draft { version, limits, keyspace, inflight };
     wanted.into_iter().find_map(|(level, _)| {
         if level == 0 {

@@ -128,9 +128,11 @@ pub fn destroy(fs: &Fs, path: &[u8]) -> Result<()> {
         return Err(Error::new(ErrorKind::Missing, Area::Directory, message));
     }
     let lock = dir.lock()?;
-    let mut found = kinds(dir.list()?);
+    let found = kinds(dir.list()?);
     // Manifests last: interrupted before that, the directory is still recognised as a database.
-    found.sort_by_key(|kind| matches!(kind, FileKind::Manifest(_)));
+    let (manifests, mut found): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|kind| matches!(kind, FileKind::Manifest(_)));
+    found.extend(manifests);
     for kind in found.into_iter().filter(|kind| *kind != FileKind::Lock) {
         dir.unlink(&kind.name())?;
     }

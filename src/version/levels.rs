@@ -10,7 +10,7 @@
 //! 3. A table that an edit moves from one level to another keeps its handle, hence its open reader.
 
 use crate::error::{Area, Error, Result};
-use crate::order::Order;
+use crate::order::{Order, sort_few};
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::table::meta::TableMeta;
@@ -214,7 +214,8 @@ impl Version {
         let mut tables = self.level(n).to_vec();
         tables.extend(added);
         if n == 0 {
-            tables.sort_by_key(|table| Reverse((table.meta.max_seq, table.meta.file)));
+            let age = |table: &Arc<TableHandle>| Reverse((table.meta.max_seq, table.meta.file));
+            sort_few(&mut tables, |a, b| age(a) <= age(b));
         } else {
             self.order.sort_by_key(&mut tables, |table| &table.meta.smallest);
             for pair in tables.windows(2) {
@@ -233,7 +234,8 @@ impl Version {
     /// Refuses an edit that adds a table that is there already.
     fn check_unique(&self, edit: &VersionEdit, ks: KeyspaceId) -> Result<()> {
         let ours = edit.tables_added.iter().filter(|added| added.0 == ks);
-        let added: BTreeSet<FileNum> = ours.map(|(_, _, meta)| meta.file).collect();
+        let mut added = BTreeSet::new();
+        added.extend(ours.map(|(_, _, meta)| meta.file));
         let mut seen = BTreeSet::new();
         for file in self.tables().map(|table| table.meta.file).filter(|file| added.contains(file)) {
             if !seen.insert(file) {

@@ -288,7 +288,9 @@ impl VersionSet {
 
     /// The tables that count.
     pub fn live_tables(&self) -> BTreeSet<FileNum> {
-        self.state.tables().map(|(_, _, meta)| meta.file).collect()
+        let mut live = BTreeSet::new();
+        live.extend(self.state.tables().map(|(_, _, meta)| meta.file));
+        live
     }
 
     /// Makes an edit durable and then current; fills in the counters it carries. On an error nothing has
@@ -358,8 +360,8 @@ impl VersionSet {
             next.insert(facts.id, Arc::new(empty));
         }
         let added = edit.tables_added.iter().map(|t| t.0);
-        let touched: BTreeSet<KeyspaceId> =
-            added.chain(edit.tables_dropped.iter().map(|t| t.0)).collect();
+        let mut touched = BTreeSet::new();
+        touched.extend(added.chain(edit.tables_dropped.iter().map(|t| t.0)));
         for id in touched {
             if let Some(version) = next.get_mut(&id) {
                 *version = Arc::new(version.apply(edit, id, &make)?);
@@ -467,7 +469,8 @@ impl VersionSet {
             edit.keyspaces_dropped.contains(id)
                 || edit.tables_dropped.iter().any(|t| t.0 == *id && t.2 == file)
         };
-        let kept: BTreeSet<FileNum> = edit.tables_added.iter().map(|t| t.2.file).collect();
+        let mut kept = BTreeSet::new();
+        kept.extend(edit.tables_added.iter().map(|t| t.2.file));
         let touched = |id: &KeyspaceId| {
             edit.keyspaces_dropped.contains(id) || edit.tables_dropped.iter().any(|t| t.0 == *id)
         };
