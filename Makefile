@@ -192,14 +192,17 @@ $(BUILD)/soak: tests/soak/soak.c $(HEADER) $(SHARED)
 .PHONY: check
 check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check -p esker-leveldb
 	$(CARGO) fmt --check --manifest-path tools/reference/Cargo.toml
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features internals -- -D warnings
+	$(CARGO) clippy -q --locked -p esker-leveldb --target-dir $(TARGET_DIR)/leveldb -- -D warnings
 	$(CARGO) clippy -q --locked --manifest-path tools/reference/Cargo.toml --target-dir $(TARGET_DIR)/reference --all-targets -- -D warnings
 	$(SUITE) layering:: tidy:: header:: vectors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 include scripts/package.mk
+include scripts/leveldb.mk
 
 .PHONY: help
 help: ## this list

@@ -2,7 +2,8 @@
 # Compiles LevelDB from the sources in the crate leveldb-sys, as its own Release build does (-O3 -DNDEBUG,
 # no snappy, no crc32c library), and makes a static library and a link to its headers.
 #
-#   leveldb.sh OUTPUT_DIRECTORY      makes OUTPUT_DIRECTORY/{libleveldb.a,include}
+#   leveldb.sh OUTPUT_DIRECTORY          makes OUTPUT_DIRECTORY/{libleveldb.a,include}
+#   leveldb.sh OUTPUT_DIRECTORY shared   makes OUTPUT_DIRECTORY/{libleveldb.so,libleveldb.so.1,include,c_test.c}
 set -euo pipefail
 mkdir -p "$1"
 out=$(realpath "$1")
@@ -18,12 +19,19 @@ source=$(echo "${manifest%/Cargo.toml}"/deps/leveldb-*)
 flags=(-std=c++11 -O3 -DNDEBUG -fno-exceptions -fno-rtti -w -pthread -I"$source" -I"$source/include"
   -DLEVELDB_PLATFORM_POSIX=1 -DHAVE_FDATASYNC=1 -DHAVE_FULLFSYNC=0 -DHAVE_O_CLOEXEC=1 -DHAVE_CRC32C=0 -DHAVE_SNAPPY=0
   -DLEVELDB_IS_BIG_ENDIAN=0)
+[ "${2-}" != shared ] || flags+=(-fPIC)
 objects=$out/objects
 rm -rf "$objects" && mkdir "$objects"
 cd "$source"
 ls db/*.cc table/*.cc util/*.cc |
   grep -v -e '_test\.cc$' -e '_bench\.cc$' -e _windows -e leveldbutil -e testutil -e testharness |
   xargs -P "$(nproc)" -I{} sh -c '"$@" -c {} -o "$0/$(echo {} | tr / _).o"' "$objects" "$CXX" "${flags[@]}"
-rm -f "$out/libleveldb.a"
-"$AR" rcs "$out/libleveldb.a" "$objects"/*.o
 ln -sfn "$source/include" "$out/include"
+if [ "${2-}" = shared ]; then
+  ln -sfn "$source/db/c_test.c" "$out/c_test.c"
+  "$CXX" -shared -Wl,-soname,libleveldb.so.1 -o "$out/libleveldb.so.1" "$objects"/*.o -pthread
+  ln -sf libleveldb.so.1 "$out/libleveldb.so"
+else
+  rm -f "$out/libleveldb.a"
+  "$AR" rcs "$out/libleveldb.a" "$objects"/*.o
+fi
