@@ -101,6 +101,11 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Brings its first bytes to the processor, without waiting for them.
+    pub fn prefetch(self) {
+        prefetch(self.header.as_ptr());
+    }
+
     pub fn target(self) -> Target<'a> {
         Target { key: self.key(), tag: self.tag() }
     }
@@ -124,6 +129,18 @@ impl Target<'_> {
         let (ours, its) = (tail(self.key, skip), tail(entry.key(), skip));
         its.cmp(ours).then_with(|| self.tag.cmp(&entry.tag()))
     }
+}
+
+/// Asks for the cache line at an address.
+fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which may be given for any address; every x86-64 has it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    // Other processors have no stable way to say it.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _unused = address;
 }
 
 fn tail(key: &[u8], skip: usize) -> &[u8] {
@@ -270,6 +287,12 @@ impl<'a> NodeRef<'a> {
         // SAFETY: a node with a height was written by `write_inner`, and the pointer is still the one to all of it.
         let inner = unsafe { self.node.cast::<Inner>().as_ref() };
         &inner.child[slot]
+    }
+
+    /// Brings a leaf to the processor, without waiting for it.
+    pub fn prefetch_leaf(self) {
+        let lines = (0..LEAF_LEN).step_by(NODE_ALIGN);
+        lines.for_each(|at| prefetch(self.node.as_ptr().wrapping_byte_add(at)));
     }
 
     pub fn height(self) -> u8 {
