@@ -109,9 +109,10 @@ pass_or_fail "the contract holds for LevelDB" contract "$theirs"
 pass_or_fail "the contract holds for esker" contract "$ours"
 pass_or_fail "rules beyond LevelDB's" beyond
 pass_or_fail "a directory of LevelDB is refused and left alone" foreign
+checked=(valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite)
 if command -v valgrind >/dev/null; then
-  pass_or_fail "LevelDB's c_test under valgrind" c_test valgrind -q --error-exitcode=9
-  pass_or_fail "rules beyond LevelDB's under valgrind" beyond valgrind -q --error-exitcode=9
+  pass_or_fail "LevelDB's c_test under valgrind" c_test "${checked[@]}"
+  pass_or_fail "rules beyond LevelDB's under valgrind" beyond "${checked[@]}"
 else
   skip "LevelDB's c_test under valgrind" valgrind
 fi

@@ -207,6 +207,57 @@ static void clamps(const char *directory)
     }
 }
 
+static int files(leveldb_t *db)
+{
+    int all = 0;
+    for (int level = 0; level < 7; level++) {
+        char name[64];
+        snprintf(name, sizeof name, "leveldb.num-files-at-level%d", level);
+        char *text = leveldb_property_value(db, name);
+        CHECK(text != NULL);
+        all += text == NULL ? 0 : atoi(text);
+        free(text);
+    }
+    return all;
+}
+
+/* Where the clamps lie, as far as the interface shows: in the number of tables. */
+static void clamps_seen(const char *directory)
+{
+    char path[4096], key[32], value[1000];
+    int tables[2];
+    for (int i = 0; i < 2; i++) {
+        leveldb_options_t *options = creating();
+        leveldb_options_set_write_buffer_size(options, 0);
+        leveldb_options_set_max_file_size(options, i == 0 ? 0 : SIZE_MAX);
+        leveldb_options_set_compression(options, leveldb_no_compression);
+        snprintf(path, sizeof path, "%s/seen%d", directory, i);
+        leveldb_t *db = leveldb_open(options, path, &error);
+        CHECK(db != NULL && succeeds(&error));
+        fill(db, 0, 100); /* 11 KB: less than the least write buffer, 64 KiB. */
+        CHECK(files(db) == 0);
+        uint32_t noise = 1;
+        for (int row = 0; row < 5000; row++) { /* 5 MB, all over the range. */
+            for (size_t at = 0; at < sizeof value; at++)
+                value[at] = (char)((noise = noise * 1664525 + 1013904223) >> 24);
+            snprintf(key, sizeof key, "key%08d", row * 1237 % 5000);
+            leveldb_put(db, writing, key, strlen(key), value, sizeof value, &error);
+            if (error != NULL)
+                break;
+        }
+        CHECK(succeeds(&error));
+        CHECK(files(db) > 0);
+        leveldb_compact_range(db, NULL, 0, NULL, 0);
+        tables[i] = files(db);
+        CHECK(count(db) == 5000);
+        leveldb_close(db);
+        leveldb_options_destroy(options);
+    }
+    printf("tables: %d of 1 MiB, %d of 1 GiB\n", tables[0], tables[1]);
+    CHECK(tables[0] >= 3 && tables[0] <= 12);
+    CHECK(tables[1] >= 1 && tables[1] <= tables[0]);
+}
+
 static void snapshots(const char *directory)
 {
     leveldb_t *db = open_at(directory, "snapshots");
@@ -497,6 +548,7 @@ int main(int argc, char **argv)
     values(argv[1]);
     opening(argv[1]);
     clamps(argv[1]);
+    clamps_seen(argv[1]);
     snapshots(argv[1]);
     iterators(argv[1]);
     batches(argv[1]);
