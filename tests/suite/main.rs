@@ -21,6 +21,7 @@ mod link;
 mod simdb;
 mod recovery;
 mod verify;
+mod damage;
 mod checkpoint;
 mod readonly;
 mod api;

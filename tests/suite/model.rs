@@ -15,6 +15,7 @@ mod plan;
 mod sequence;
 mod walk;
 
+pub use dice::Dice;
 use esker::internals::order::{CustomOrder, Order};
 use esker::internals::sync::Arc;
 use oracle::Falsehood;
