@@ -7,6 +7,7 @@ use crate::model::Dice;
 use crate::simdb::*;
 use esker::internals::db::handle::Db;
 use esker::internals::db::read::ReadParams;
+use esker::internals::db::write::WriteParams;
 use esker::internals::env::call::OpenHow;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
@@ -15,55 +16,53 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECTOR: usize = 512;
 const CASES: u64 = 4000;
+const WRITES: u64 = 300;
 
 /// Files with their bytes.
 type Files = Vec<(String, Vec<u8>)>;
 
-fn fill(db: &Db, n: u64, value: u8) {
-    for i in 0..n {
-        let key = format!("key{:05}", i * 7919 % n);
-        if i % 11 == 3 {
-            db.delete(&buffered(), key.as_bytes()).expect("deleted");
-        } else {
-            db.put(&buffered(), key.as_bytes(), &[value; 30]).expect("written");
-        }
-    }
-}
-
-/// A cleanly closed database of three levels and more, with rows in its log too, and what is in it.
-fn closed(seed: u64, value: u8) -> (Arc<SimKernel>, Rows) {
-    let kernel = SimKernel::new(seed);
-    let db = open(&kernel, &tiny()).expect("opens");
-    fill(&db, 300, value);
-    assert!(shape(&db).iter().filter(|tables| **tables > 0).count() >= 3, "{:?}", shape(&db));
-    db.put(&buffered(), b"last", &[value; 3]).expect("written");
-    let rows = rows(&db);
-    db.close(false).expect("closes");
-    (kernel, rows)
-}
-
-/// The same, killed, every write durable; and what was in it after each write.
-fn killed(seed: u64) -> (Arc<SimKernel>, Vec<Rows>) {
-    let kernel = SimKernel::new(seed);
-    let db = open(&kernel, &tiny()).expect("opens");
+/// Writes; what is in the database after each write. Some keys are deleted again.
+fn fill(db: &Db, params: &WriteParams, value: u8) -> Vec<Rows> {
+    let key = |i: u64| format!("key{:05}", i * 7919 % WRITES).into_bytes();
     let mut states = vec![Rows::new()];
-    for i in 0..300u64 {
-        let key = format!("key{:05}", i * 7919 % 300).into_bytes();
+    for i in 0..WRITES {
         let mut rows = states[states.len() - 1].clone();
-        // Some keys come again and go.
         if i % 11 == 3 {
-            let gone = format!("key{:05}", (i - 3) * 7919 % 300).into_bytes();
-            db.delete(&synced(), &gone).expect("deleted");
-            rows.remove(&gone);
+            db.delete(params, &key(i - 3)).expect("deleted");
+            rows.remove(&key(i - 3));
         } else {
-            db.put(&synced(), &key, &[b'v'; 30]).expect("written");
-            rows.insert(key, vec![b'v'; 30]);
+            db.put(params, &key(i), &[value; 30]).expect("written");
+            rows.insert(key(i), vec![value; 30]);
         }
         states.push(rows);
     }
-    assert!(shape(&db).iter().filter(|tables| **tables > 0).count() >= 3, "{:?}", shape(&db));
-    assert!(rows(&db) == states[300], "the model is right");
-    (crash(&kernel, Some(db), CrashPolicy::Kill, 1), states)
+    assert!(shape(db).iter().filter(|tables| **tables > 0).count() >= 3, "{:?}", shape(db));
+    assert!(rows(db) == *states.last().expect("a state"), "the model is right");
+    states
+}
+
+/// A database that nobody has open, and what is in it.
+struct Base {
+    kernel: Arc<SimKernel>,
+    truth: Rows,
+}
+
+/// Closed cleanly; three levels and more, and rows in its log too.
+fn closed(seed: u64, value: u8) -> Base {
+    let kernel = SimKernel::new(seed);
+    let db = open(&kernel, &tiny()).expect("opens");
+    let truth = fill(&db, &buffered(), value).pop().expect("a state");
+    db.close(false).expect("closes");
+    Base { kernel, truth }
+}
+
+/// The same, killed, every write durable; and what was in it after each.
+fn killed(seed: u64) -> (Base, Vec<Rows>) {
+    let kernel = SimKernel::new(seed);
+    let db = open(&kernel, &tiny()).expect("opens");
+    let states = fill(&db, &synced(), b'v');
+    let truth = states.last().expect("a state").clone();
+    (Base { kernel: crash(&kernel, Some(db), CrashPolicy::Kill, 1), truth }, states)
 }
 
 /// Gives a file these bytes; `None` removes it.
@@ -88,6 +87,20 @@ struct Harm {
     bytes: Option<Vec<u8>>,
 }
 
+/// A place among the bytes in use.
+fn place(dice: &mut Dice, bytes: &[u8]) -> usize {
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    dice.below(used.max(1) as u64) as usize
+}
+
+fn flip(dice: &mut Dice, name: &str, bytes: &[u8]) -> Harm {
+    let (at, bit) = (place(dice, bytes), 1 << dice.below(8));
+    let mut now = bytes.to_vec();
+    now.get_mut(at).into_iter().for_each(|byte| *byte ^= bit);
+    let what = format!("bit {bit} of byte {at} flipped");
+    Harm { name: name.to_owned(), what, bytes: Some(now) }
+}
+
 /// One of the ways in which a file goes bad; `other` is a database of the same kind.
 fn harm(dice: &mut Dice, files: &Files, other: &Files) -> Harm {
     let (name, bytes) = &files[dice.below(files.len() as u64) as usize];
@@ -99,11 +112,7 @@ fn harm(dice: &mut Dice, files: &Files, other: &Files) -> Harm {
     let what = match dice.below(8) {
         // Most bytes of a prepared log or manifest are not in use; this finds those that are.
         0..=2 => {
-            let used = bytes.iter().rposition(|byte| *byte != 0).map_or(len, |last| last + 1);
-            let at = at % used.max(1);
-            let bit = 1 << dice.below(8);
-            now.get_mut(at).into_iter().for_each(|byte| *byte ^= bit);
-            format!("bit {bit} of byte {at} flipped")
+            return flip(dice, name, bytes);
         }
         3 => {
             now.truncate(at);
@@ -152,7 +161,7 @@ fn read_all(db: &Db, truth: &Rows) -> Result<u64, String> {
     if let Some((key, _)) = found.iter().find(|(key, value)| truth.get(*key) != Some(*value)) {
         return Err(format!("a row under {} that is not right", key.escape_ascii()));
     }
-    let deleted = (0..300u64).map(|i| format!("key{i:05}").into_bytes());
+    let deleted = (0..WRITES).map(|i| format!("key{i:05}").into_bytes());
     for key in truth.keys().cloned().chain(deleted) {
         match db.get(&ReadParams::default(), &key) {
             Ok(value) if value.as_deref() != truth.get(&key).map(Vec::as_slice) => {
@@ -165,26 +174,74 @@ fn read_all(db: &Db, truth: &Rows) -> Result<u64, String> {
     Ok(errors)
 }
 
-/// Damages, opens, reads: whether anything was said of it.
-fn suffer(harm: &Harm, base: &(Arc<SimKernel>, Rows)) -> Result<bool, String> {
-    let told = |text: String| format!("{}, {}: {text}", harm.name, harm.what);
-    let kernel = base.0.crash(CrashPolicy::Kill, 1);
+/// A copy of the database, damaged.
+fn harmed(base: &Base, harm: &Harm) -> Arc<SimKernel> {
+    let kernel = base.kernel.crash(CrashPolicy::Kill, 1);
     replace(&kernel, &harm.name, harm.bytes.as_deref());
-    match reopen(&kernel, &tiny()) {
-        Err(_) => Ok(true),
-        Ok(db) => {
-            let errors = read_all(&db, &base.1).map_err(told)?;
-            // What was shown stays true when background work has gone over it.
-            db.close(false).map_or(Ok(true), |()| Ok(errors > 0))
+    kernel
+}
+
+/// Opens and reads, twice, since background work and a close go over the damage: whether anything was said of it.
+fn suffer(base: &Base, harm: &Harm) -> Result<bool, String> {
+    let kernel = harmed(base, harm);
+    let mut told = false;
+    for _ in 0..2 {
+        let Ok(db) = reopen(&kernel, &tiny()) else { return Ok(true) };
+        told |= read_all(&db, &base.truth)? > 0;
+        told |= db.close(false).is_err();
+    }
+    Ok(told)
+}
+
+/// How many cases were told, and those that were not and showed something else than the truth.
+struct Campaign {
+    told: u64,
+    silent: Vec<(Harm, String)>,
+}
+
+fn campaign(base: &Base, cases: impl Iterator<Item = Harm>) -> Campaign {
+    // What is not damaged is not complained of.
+    for (name, bytes) in files(&base.kernel) {
+        let harm = Harm { name, what: "as it was".to_owned(), bytes: Some(bytes) };
+        assert_eq!(suffer(base, &harm), Ok(false), "{}", harm.name);
+    }
+    let mut out = Campaign { told: 0, silent: Vec::new() };
+    for harm in cases {
+        match suffer(base, &harm) {
+            Ok(true) => out.told += 1,
+            Ok(false) => println!("not told, and true: {}, {}", harm.name, harm.what),
+            Err(text) => out.silent.push((harm, text)),
         }
     }
+    println!("{} cases of damage told, {} silent", out.told, out.silent.len());
+    out
+}
+
+impl Campaign {
+    fn assert_nothing_silent(&self) {
+        let shown: Vec<_> = self.silent.iter().take(40).collect();
+        let text = |(harm, text): &&(Harm, String)| format!("{}, {}: {text}", harm.name, harm.what);
+        let texts: Vec<_> = shown.iter().map(text).collect();
+        assert!(texts.is_empty(), "{} silent:\n{}", self.silent.len(), texts.join("\n"));
+    }
+}
+
+/// The same cases in every run, all made by one way of harming.
+fn fixed_cases(
+    files: &Files,
+    way: fn(&mut Dice, &str, &[u8]) -> Harm,
+) -> impl Iterator<Item = Harm> {
+    let mut dice = Dice::new(1);
+    (0..CASES).map(move |_| {
+        let (name, bytes) = &files[dice.below(files.len() as u64) as usize];
+        way(&mut dice, name, bytes)
+    })
 }
 
 #[test]
 fn a_damaged_closed_database_shows_the_truth_or_an_error() {
     let base = closed(70, b'v');
-    let other = closed(71, b'w');
-    let (all, others) = (files(&base.0), files(&other.0));
+    let (all, others) = (files(&base.kernel), files(&closed(71, b'w').kernel));
     let given = std::env::var("ESKER_SEED").ok().and_then(|text| text.parse::<u64>().ok());
     let fresh = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
     let cases: Vec<u64> = match given {
@@ -192,102 +249,44 @@ fn a_damaged_closed_database_shows_the_truth_or_an_error() {
         // Nine in ten are the same in every run.
         None => (0..CASES).map(|n| if n % 10 == 9 { fresh.wrapping_add(n) } else { n }).collect(),
     };
-    // What is not damaged is not complained of.
-    for (name, bytes) in &all {
-        let harm =
-            Harm { name: name.clone(), what: "as it was".to_owned(), bytes: Some(bytes.clone()) };
-        assert_eq!(suffer(&harm, &base), Ok(false), "{name}");
-    }
-    let mut told = 0;
-    let mut silent = Vec::new();
-    for case in &cases {
-        let harm = harm(&mut Dice::new(*case), &all, &others);
-        match suffer(&harm, &base) {
-            Ok(true) => told += 1,
-            Ok(false) => println!("not told, and true: {}, {}", harm.name, harm.what),
-            Err(text) => silent.push(format!("ESKER_SEED={case}: {text}")),
-        }
-    }
-    println!("{} cases of damage, {told} of them told", cases.len());
-    assert!(
-        silent.is_empty(),
-        "{} silent:\n{}",
-        silent.len(),
-        silent[..silent.len().min(40)].join("\n")
-    );
-    assert!(given.is_some() || told > CASES / 4, "only {told} were told");
-}
-
-/// Files of a killed database, damaged: how many cases were told, and those that were not and did not show the truth.
-struct Killed {
-    told: u64,
-    silent: Vec<(String, Arc<SimKernel>)>,
-}
-
-fn damage_killed(
-    kernel: &Arc<SimKernel>,
-    truth: &Rows,
-    damage: impl Fn(&mut Dice, &Arc<SimKernel>, &str, &[u8]) -> String,
-) -> Killed {
-    let copy = || kernel.crash(CrashPolicy::Kill, 1);
-    let whole = reopen(&copy(), &tiny()).expect("opens undamaged");
-    assert_eq!(read_all(&whole, truth), Ok(0));
-    let all = files(kernel);
-    let mut dice = Dice::new(1);
-    let mut out = Killed { told: 0, silent: Vec::new() };
-    for _ in 0..CASES {
-        let (name, bytes) = &all[dice.below(all.len() as u64) as usize];
-        let image = copy();
-        let what = damage(&mut dice, &image, name, bytes);
-        let Ok(db) = reopen(&image, &tiny()) else {
-            out.told += 1;
-            continue;
-        };
-        match read_all(&db, truth) {
-            Ok(errors) => out.told += u64::from(errors > 0),
-            Err(text) => {
-                drop(db);
-                out.silent.push((format!("{name}, {what}: {text}"), image));
-            }
-        }
-    }
-    println!("{CASES} cases of damage, {} told, {} silent", out.told, out.silent.len());
-    out
-}
-
-/// A place among the bytes in use.
-fn place(dice: &mut Dice, bytes: &[u8]) -> usize {
-    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    dice.below(used.max(1) as u64) as usize
+    let seeded = |case: &u64| {
+        let mut harm = harm(&mut Dice::new(*case), &all, &others);
+        harm.what = format!("{} (ESKER_SEED={case})", harm.what);
+        harm
+    };
+    let done = campaign(&base, cases.iter().map(seeded));
+    done.assert_nothing_silent();
+    assert!(given.is_some() || done.told > CASES * 9 / 10, "only {} were told", done.told);
 }
 
 #[test]
 fn any_flipped_bit_of_a_killed_synced_database_is_told() {
-    let (kernel, states) = killed(72);
-    let flipped = damage_killed(&kernel, &states[300], |dice, image, name, bytes| {
-        let (at, bit) = (place(dice, bytes), 1 << dice.below(8));
-        image.corrupt(PATH, name, at as u64, bit);
-        format!("bit {bit} of byte {at} flipped")
-    });
-    let texts: Vec<_> = flipped.silent.iter().map(|(text, _)| text.as_str()).collect();
-    assert!(texts.is_empty(), "{}", texts.join("\n"));
+    let (base, _) = killed(72);
+    let all = files(&base.kernel);
+    let done = campaign(&base, fixed_cases(&all, flip));
+    done.assert_nothing_silent();
+    assert_eq!(done.told, CASES);
 }
 
 /// What is cut where a record ends cannot be told from a log that ends there (docs/DURABILITY.md, limits). It shows
 /// what was there at an earlier moment.
 #[test]
 fn a_file_of_a_killed_synced_database_cut_short_is_told_or_is_the_newest_log_up_to_a_write() {
-    let (kernel, states) = killed(73);
-    let newest = names(&kernel, ".wal").into_iter().max().expect("a log");
-    let cut = damage_killed(&kernel, &states[300], |dice, image, name, bytes| {
-        let at = place(dice, bytes);
-        replace(image, name, Some(&bytes[..at]));
-        format!("cut to {at} of {} bytes", bytes.len())
-    });
-    for (text, image) in cut.silent {
-        assert!(text.starts_with(&newest), "{text}");
-        let db = reopen(&image, &tiny()).expect("opened before");
-        let rows = rows(&db);
-        assert!(states.contains(&rows), "{text}: not what was there after any write");
+    let (base, states) = killed(73);
+    let all = files(&base.kernel);
+    let newest = names(&base.kernel, ".wal").into_iter().max().expect("a log");
+    let done = campaign(
+        &base,
+        fixed_cases(&all, |dice, name, bytes| {
+            let at = place(dice, bytes);
+            let what = format!("cut to {at} of {} bytes", bytes.len());
+            Harm { name: name.to_owned(), what, bytes: Some(bytes[..at].to_vec()) }
+        }),
+    );
+    assert!(done.told > CASES * 9 / 10, "only {} were told", done.told);
+    for (harm, text) in &done.silent {
+        assert_eq!(harm.name, newest, "{}: {text}", harm.what);
+        let db = reopen(&harmed(&base, harm), &tiny()).expect("opened before");
+        assert!(states.contains(&rows(&db)), "{}: as after no write: {text}", harm.what);
     }
 }

@@ -3,12 +3,13 @@
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::ptr::{null, null_mut};
+use std::ptr::{null, null_mut, without_provenance};
 
 use crate::batch::leveldb_writebatch_t;
 use crate::comparator::Hold;
 use crate::failure::{Failure, Outcome, at_path, check, fresh_error, report};
 use crate::iter::leveldb_iterator_t;
+use crate::object::take;
 use crate::options::{
     leveldb_options_t, leveldb_readoptions_t, leveldb_snapshot_t, leveldb_writeoptions_t,
 };
@@ -156,10 +157,8 @@ pub unsafe extern "C" fn leveldb_open(
 /// LevelDB's close reports nothing; neither can this one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_close(db: *mut leveldb_t) {
-    if !db.is_null() {
-        // SAFETY: from `leveldb_open`, given up by this call.
-        drop(close(unsafe { *Box::from_raw(db) }));
-    }
+    // SAFETY: as c.h asks.
+    drop(unsafe { take(db) }.map(close));
 }
 
 #[unsafe(no_mangle)]
@@ -176,9 +175,7 @@ pub unsafe extern "C" fn leveldb_put(
     // SAFETY: as c.h asks.
     unsafe {
         let status = esker_put(db, writing(options), key.cast(), keylen, val.cast(), vallen);
-        if status != ESKER_OK {
-            report(errptr, done(db, status));
-        }
+        report(errptr, done(db, status));
     }
 }
 
@@ -274,14 +271,15 @@ pub unsafe extern "C" fn leveldb_create_iterator(
     Box::into_raw(Box::new(unsafe { leveldb_iterator_t::new(raw(db), reading(options)) }))
 }
 
-/// NULL, which reads the latest, when the database is closed or out of handles.
+/// When there can be none (the database is closed, or out of handles), one that every read refuses: reading the latest in
+/// its place would be a lie.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_create_snapshot(db: *mut leveldb_t) -> *const leveldb_snapshot_t {
     let mut snapshot = null_mut();
     // SAFETY: a handle, checked by esker, and a place for the new one, NULL on failure.
     match unsafe { esker_snapshot_new(raw(db), &mut snapshot) } {
         ESKER_OK => snapshot,
-        _ => null(),
+        _ => without_provenance(1),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Environment, block cache and version.
 
 use std::ffi::{c_char, c_int};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::ptr::{null_mut, without_provenance_mut};
 
@@ -25,13 +25,12 @@ pub unsafe extern "C" fn leveldb_cache_create_lru(capacity: usize) -> *mut level
     let (mut options, mut env) = (null_mut(), null_mut());
     let id = esker_option::ESKER_OPT_CACHE_BYTES as u32;
     let bytes = (capacity as u64).min(1 << 50);
-    // SAFETY: places for handles; what failed leaves NULL, which the next call refuses and free allows.
+    // SAFETY: places for handles; what failed leaves NULL, which is what this returns.
     unsafe {
         if esker_options_new(&mut options) == esker_status::ESKER_OK
             && esker_options_set_u64(options, id, bytes, null_mut()) == esker_status::ESKER_OK
-            && esker_env_new(options, &mut env, null_mut()) != esker_status::ESKER_OK
         {
-            env = null_mut();
+            let _status = esker_env_new(options, &mut env, null_mut());
         }
         esker_options_free(options);
     }
@@ -63,10 +62,7 @@ pub unsafe extern "C" fn leveldb_env_get_test_directory(_env: *mut leveldb_env_t
             std::env::temp_dir().join(format!("leveldbtest-{}", unsafe { libc::geteuid() }))
         }
     };
-    if std::fs::create_dir(&path).is_err()
-        && !path.as_os_str().as_bytes().is_empty()
-        && !path.is_dir()
-    {
+    if std::fs::create_dir(&path).is_err() && !path.is_dir() {
         return null_mut();
     }
     let mut bytes = path.into_os_string().into_vec();

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_uchar, c_void};
 use std::ptr::{null, null_mut};
 
 use crate::failure::{Failure, report};
+use crate::object::{take, with};
 use esker::capi::esker_status::{self, *};
 use esker::capi::*;
 
@@ -66,9 +67,11 @@ impl leveldb_iterator_t {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_iter_destroy(iter: *mut leveldb_iterator_t) {
-    if !iter.is_null() {
-        // SAFETY: from `leveldb_create_iterator`, given up by this call.
-        unsafe { esker_iter_free(Box::from_raw(iter).raw) };
+    // SAFETY: as c.h asks, and the iterator's own handle.
+    unsafe {
+        if let Some(iter) = take(iter) {
+            esker_iter_free(iter.raw);
+        }
     }
 }
 
@@ -81,18 +84,14 @@ pub unsafe extern "C" fn leveldb_iter_valid(iter: *const leveldb_iterator_t) -> 
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_iter_seek_to_first(iter: *mut leveldb_iterator_t) {
-    // SAFETY: NULL or a live iterator.
-    if let Some(iter) = unsafe { iter.as_mut() } {
-        iter.go(esker_iter_first);
-    }
+    // SAFETY: as c.h asks.
+    unsafe { with(iter, |iter| iter.go(esker_iter_first)) };
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_iter_seek_to_last(iter: *mut leveldb_iterator_t) {
-    // SAFETY: NULL or a live iterator.
-    if let Some(iter) = unsafe { iter.as_mut() } {
-        iter.go(esker_iter_last);
-    }
+    // SAFETY: as c.h asks.
+    unsafe { with(iter, |iter| iter.go(esker_iter_last)) };
 }
 
 #[unsafe(no_mangle)]
@@ -113,18 +112,14 @@ pub unsafe extern "C" fn leveldb_iter_seek(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_iter_next(iter: *mut leveldb_iterator_t) {
-    // SAFETY: NULL or a live iterator.
-    if let Some(iter) = unsafe { iter.as_mut() } {
-        iter.step(esker_iter_next);
-    }
+    // SAFETY: as c.h asks.
+    unsafe { with(iter, |iter| iter.step(esker_iter_next)) };
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_iter_prev(iter: *mut leveldb_iterator_t) {
-    // SAFETY: NULL or a live iterator.
-    if let Some(iter) = unsafe { iter.as_mut() } {
-        iter.step(esker_iter_prev);
-    }
+    // SAFETY: as c.h asks.
+    unsafe { with(iter, |iter| iter.step(esker_iter_prev)) };
 }
 
 /// Stores the length and gives the bytes; NULL and 0 where the iterator is not valid.

@@ -1,6 +1,6 @@
 //! LevelDB's C interface, complete, over esker's: the 68 functions of `leveldb/c.h`, nothing else exported.
 //!
-//! Reading order: `text` (memory that the C caller frees), `failure` (how errors read), `comparator`, `filter`,
+//! Reading order: `text` (memory that the C caller frees), `object` (what it holds), `failure` (how errors read), `comparator`, `filter`,
 //! `options`, `batch`, `iter`, `property`, `db`, `env`. docs/LEVELDB.md says what is the same and what is not.
 //!
 //! What c.h asks of a caller, and every block of unsafe code here leans on: pointers are NULL or what a function of
@@ -20,6 +20,7 @@ mod env;
 mod failure;
 mod filter;
 mod iter;
+mod object;
 mod options;
 mod property;
 mod text;

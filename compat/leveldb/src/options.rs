@@ -7,6 +7,7 @@ use crate::comparator::{Comparator, Hold, leveldb_comparator_t};
 use crate::env::{leveldb_cache_t, leveldb_env_t};
 use crate::failure::{Failure, Outcome, check, fresh_error};
 use crate::filter::leveldb_filterpolicy_t;
+use crate::object::{give_up, with};
 use esker::capi::esker_option::*;
 use esker::capi::esker_status::ESKER_OK;
 use esker::capi::*;
@@ -143,20 +144,6 @@ pub struct leveldb_writeoptions_t {
     pub(crate) raw: esker_write_opts,
 }
 
-fn set<T>(object: *mut T, change: impl FnOnce(&mut T)) {
-    // SAFETY: NULL or a live object of the caller.
-    if let Some(object) = unsafe { object.as_mut() } {
-        change(object);
-    }
-}
-
-fn destroy<T>(object: *mut T) {
-    if !object.is_null() {
-        // SAFETY: from a create function, given up by this call.
-        drop(unsafe { Box::from_raw(object) });
-    }
-}
-
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_options_create() -> *mut leveldb_options_t {
     Box::into_raw(Box::default())
@@ -164,7 +151,8 @@ pub unsafe extern "C" fn leveldb_options_create() -> *mut leveldb_options_t {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_options_destroy(options: *mut leveldb_options_t) {
-    destroy(options);
+    // SAFETY: as c.h asks.
+    unsafe { give_up(options) };
 }
 
 #[unsafe(no_mangle)]
@@ -174,7 +162,8 @@ pub unsafe extern "C" fn leveldb_options_set_comparator(
 ) {
     // SAFETY: NULL or a live comparator.
     let shared = unsafe { comparator.as_ref() }.map(|comparator| Arc::clone(&comparator.shared));
-    set(options, |options| options.comparator = shared);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.comparator = shared) };
 }
 
 #[unsafe(no_mangle)]
@@ -184,7 +173,8 @@ pub unsafe extern "C" fn leveldb_options_set_filter_policy(
 ) {
     // SAFETY: NULL or a live policy; what it says is copied, so that it may go.
     let bits = unsafe { policy.as_ref() }.and_then(leveldb_filterpolicy_t::bits);
-    set(options, |options| options.filter_bits = bits);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.filter_bits = bits) };
 }
 
 #[unsafe(no_mangle)]
@@ -192,7 +182,8 @@ pub unsafe extern "C" fn leveldb_options_set_create_if_missing(
     options: *mut leveldb_options_t,
     value: c_uchar,
 ) {
-    set(options, |options| options.create_if_missing = value != 0);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.create_if_missing = value != 0) };
 }
 
 #[unsafe(no_mangle)]
@@ -200,7 +191,8 @@ pub unsafe extern "C" fn leveldb_options_set_error_if_exists(
     options: *mut leveldb_options_t,
     value: c_uchar,
 ) {
-    set(options, |options| options.error_if_exists = value != 0);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.error_if_exists = value != 0) };
 }
 
 #[unsafe(no_mangle)]
@@ -229,7 +221,8 @@ pub unsafe extern "C" fn leveldb_options_set_write_buffer_size(
     options: *mut leveldb_options_t,
     bytes: usize,
 ) {
-    set(options, |options| options.write_buffer_size = bytes);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.write_buffer_size = bytes) };
 }
 
 #[unsafe(no_mangle)]
@@ -237,7 +230,8 @@ pub unsafe extern "C" fn leveldb_options_set_max_open_files(
     options: *mut leveldb_options_t,
     files: c_int,
 ) {
-    set(options, |options| options.max_open_files = files);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.max_open_files = files) };
 }
 
 #[unsafe(no_mangle)]
@@ -245,7 +239,8 @@ pub unsafe extern "C" fn leveldb_options_set_cache(
     options: *mut leveldb_options_t,
     cache: *mut leveldb_cache_t,
 ) {
-    set(options, |options| options.cache = cache);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.cache = cache) };
 }
 
 #[unsafe(no_mangle)]
@@ -253,7 +248,8 @@ pub unsafe extern "C" fn leveldb_options_set_block_size(
     options: *mut leveldb_options_t,
     bytes: usize,
 ) {
-    set(options, |options| options.block_size = bytes);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.block_size = bytes) };
 }
 
 #[unsafe(no_mangle)]
@@ -268,7 +264,8 @@ pub unsafe extern "C" fn leveldb_options_set_max_file_size(
     options: *mut leveldb_options_t,
     bytes: usize,
 ) {
-    set(options, |options| options.max_file_size = bytes);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.max_file_size = bytes) };
 }
 
 #[unsafe(no_mangle)]
@@ -276,7 +273,8 @@ pub unsafe extern "C" fn leveldb_options_set_compression(
     options: *mut leveldb_options_t,
     kind: c_int,
 ) {
-    set(options, |options| options.compression = kind);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.compression = kind) };
 }
 
 #[unsafe(no_mangle)]
@@ -288,7 +286,8 @@ pub unsafe extern "C" fn leveldb_readoptions_create() -> *mut leveldb_readoption
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_readoptions_destroy(options: *mut leveldb_readoptions_t) {
-    destroy(options);
+    // SAFETY: as c.h asks.
+    unsafe { give_up(options) };
 }
 
 /// Checksums are always checked.
@@ -305,7 +304,8 @@ pub unsafe extern "C" fn leveldb_readoptions_set_fill_cache(
     value: c_uchar,
 ) {
     let flag = esker_read_flags::ESKER_READ_NO_FILL_CACHE as u32;
-    set(options, |options| options.raw.flags = if value == 0 { flag } else { 0 });
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.raw.flags = if value == 0 { flag } else { 0 }) };
 }
 
 #[unsafe(no_mangle)]
@@ -313,7 +313,8 @@ pub unsafe extern "C" fn leveldb_readoptions_set_snapshot(
     options: *mut leveldb_readoptions_t,
     snapshot: *const leveldb_snapshot_t,
 ) {
-    set(options, |options| options.raw.snapshot = snapshot);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.raw.snapshot = snapshot) };
 }
 
 #[unsafe(no_mangle)]
@@ -326,7 +327,8 @@ pub unsafe extern "C" fn leveldb_writeoptions_create() -> *mut leveldb_writeopti
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leveldb_writeoptions_destroy(options: *mut leveldb_writeoptions_t) {
-    destroy(options);
+    // SAFETY: as c.h asks.
+    unsafe { give_up(options) };
 }
 
 #[unsafe(no_mangle)]
@@ -338,5 +340,6 @@ pub unsafe extern "C" fn leveldb_writeoptions_set_sync(
         0 => esker_durability::ESKER_DURABILITY_BUFFERED,
         _ => esker_durability::ESKER_DURABILITY_SYNC,
     };
-    set(options, |options| options.raw.durability = durability as u32);
+    // SAFETY: as c.h asks.
+    unsafe { with(options, |options| options.raw.durability = durability as u32) };
 }

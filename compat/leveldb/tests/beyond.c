@@ -137,6 +137,14 @@ static void rules(const char *directory)
     leveldb_release_snapshot(db, snapshot);
     CHECK(leveldb_get(db, reading, "good", 4, &size, &error) == NULL);
     CHECK(fails_with(&error, "Invalid argument: "));
+
+    /* Nor is the latest in place of one that could not be made. */
+    snapshot = leveldb_create_snapshot(NULL);
+    CHECK(snapshot != NULL);
+    leveldb_readoptions_set_snapshot(reading, snapshot);
+    CHECK(leveldb_get(db, reading, "good", 4, &size, &error) == NULL);
+    CHECK(fails_with(&error, "Invalid argument: "));
+    leveldb_release_snapshot(db, snapshot);
     leveldb_readoptions_set_snapshot(reading, NULL);
     leveldb_close(db);
 
