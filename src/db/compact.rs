@@ -70,13 +70,16 @@ impl DbCore {
         &self,
         choose: impl Fn(&Version) -> Option<CompactionPlan>,
     ) -> Result<Option<Arc<CompactionPlan>>> {
-        let Some(claimed) = self.claim_by(choose)? else { return Ok(None) };
-        let ran = self.run_claimed(&claimed);
-        let plan = claimed.plan.clone();
+        let claimed = self.claim_by(choose);
+        let ran = match &claimed {
+            Ok(Some(claimed)) => self.run_claimed(claimed).map(|()| Some(claimed.plan.clone())),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.clone()),
+        };
         drop(claimed);
-        // Automatic compactions may have stood back.
+        // Automatic compactions may have stood back, also for a request that then had nothing to do.
         self.want_compaction();
-        ran.map(|()| Some(plan))
+        ran
     }
 
     fn claim_by(

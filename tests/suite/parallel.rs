@@ -9,11 +9,13 @@ use crate::simdb::*;
 use esker::internals::db::events::{Event, JobKind, watch};
 use esker::internals::db::handle::{Db, Snapshot};
 use esker::internals::db::read::ReadParams;
+use esker::internals::db::write::WriteParams;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::fault::CallKind;
 use esker::internals::error::ErrorKind;
 use esker::internals::options::Options;
 use esker::internals::worker;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -310,6 +312,39 @@ fn a_compaction_on_request_waits_for_a_conflicting_one() {
     waiting.join().expect("no panic").expect("compacted");
     assert_eq!(shape(&db)[0], 0, "level 0 is merged");
     assert_eq!(rows(&db).len(), 20);
+}
+
+/// Automatic compactions stood back for a request that, when its turn came, found nothing left to do; then nobody
+/// called them again, and writers waited for ever. (Found by the campaign "histories".)
+#[test]
+fn a_request_that_finds_nothing_left_to_compact_does_not_stop_the_others() {
+    let options = Options {
+        deterministic: false,
+        threads: 3,
+        write_buffer: 64,
+        l0_stop: 3,
+        level_dynamic: true,
+        ..tiny()
+    };
+    let patient = WriteParams { timeout_us: 20_000_000, ..buffered() };
+    for round in 0..40 {
+        let db = open(&SimKernel::new(round), &options).expect("opens");
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Acquire) {
+                        db.compact(None, None, false, &mut |_, _, _| true).expect("compacted");
+                    }
+                });
+            }
+            for n in 0..400 {
+                let written = db.put(&patient, &key(n % 7), &[7; 20]);
+                over.fetch_or(written.is_err() || n == 399, Ordering::Release);
+                assert!(written.is_ok(), "round {round}, write {n}: {written:?}");
+            }
+        });
+    }
 }
 
 #[test]
