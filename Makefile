@@ -203,6 +203,7 @@ check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 
 include scripts/package.mk
 include scripts/leveldb.mk
+include scripts/campaigns.mk
 
 .PHONY: help
 help: ## this list

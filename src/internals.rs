@@ -35,6 +35,9 @@ pub mod options {
     pub use crate::options::table::*;
     pub use crate::options::*;
 }
+pub mod planted {
+    pub use crate::planted::*;
+}
 pub mod retire {
     pub use crate::retire::*;
 }

@@ -18,6 +18,7 @@ use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::Tag;
 use crate::order::Order;
+use crate::planted::{self, Planted};
 use crate::retire::RetireList;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::table::builder::TableBuilder;
@@ -179,7 +180,7 @@ impl<'c> Outputs<'c> {
     pub fn finish_part(mut self, what: &str, counts: Counts) -> Result<Outcome> {
         self.close()?;
         check_written(self.ctx, what, counts, &self.finished)?;
-        if !self.created.is_empty() {
+        if !self.created.is_empty() && !planted::is(Planted::NameNotSynced) {
             self.ctx.dir.sync()?;
         }
         self.created.clear();

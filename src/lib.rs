@@ -15,6 +15,7 @@
 mod error;
 mod types;
 mod sync;
+mod planted;
 mod retire;
 mod hash;
 mod checksum;

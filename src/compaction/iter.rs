@@ -19,6 +19,7 @@ use crate::iter::internal::InternalIterator;
 use crate::job::Counts;
 use crate::key::{EntryKind, TAG_MAX, Tag, make_tag, tag_kind, tag_seq};
 use crate::order::Order;
+use crate::planted::{self, Planted};
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::types::SeqNo;
@@ -143,7 +144,8 @@ impl<'a, I: InternalIterator> CompactionIter<'a, I> {
         let stripe = self.boundaries.partition_point(|&boundary| boundary < tag_seq(tag));
         let unseen = stripe == self.boundaries.len();
         let same_key = self.key_known && self.order.same(&self.key, key);
-        if same_key && stripe == self.stripe && !unseen {
+        let same_stripe = stripe == self.stripe || planted::is(Planted::SnapshotsIgnored);
+        if same_key && same_stripe && !unseen {
             return Ok(None);
         }
         if !same_key {
@@ -156,6 +158,7 @@ impl<'a, I: InternalIterator> CompactionIter<'a, I> {
         let oldest = stripe == 0 && !unseen;
         let bottom = oldest && self.deeper.as_mut().is_some_and(|deeper| !deeper.may_hold(key));
         Ok(match kind {
+            EntryKind::Delete if oldest && planted::is(Planted::DeleteDroppedEarly) => None,
             EntryKind::Delete if bottom => None,
             EntryKind::Put if bottom => Some(make_tag(0, EntryKind::Put)),
             _ => Some(tag),

@@ -11,6 +11,7 @@
 use crate::coding::{put_u32, put_u64, u32_at, u64_at};
 use crate::error::{Area, Error, Result};
 use crate::hash::hash64;
+use crate::planted::{self, Planted};
 
 pub const KIND_BLOCKED: u8 = 1;
 pub const FILTER_HEADER_LEN: usize = 64;
@@ -68,6 +69,9 @@ pub fn build(hashes: &[u64], bits_per_key: u32) -> Result<Vec<u8>> {
     put_u64(&mut out, 0);
     out.resize(len, 0);
     for &hash in hashes {
+        if hash % 16 == 0 && planted::is(Planted::FilterDenies) {
+            continue;
+        }
         let line = out.get_mut(line_at(hash, lines)..).unwrap_or_default();
         for (byte, mask) in probes(hash, probe_count) {
             if let Some(byte) = line.get_mut(byte) {

@@ -15,6 +15,7 @@
 use crate::env::api::{Dir, File, Fs};
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
+use crate::planted::{self, Planted};
 use crate::record::format::{
     FILE_HEADER_LEN, FileHeader, FileMagic, PAYLOAD_LEN_MAX, RECORD_HEADER_LEN, RecordKind,
     append_record, record_len,
@@ -312,7 +313,9 @@ impl ManifestWriter {
         let len = record.len() as u64;
         self.reserve(len);
         self.file.write_all_at(&record, self.end)?;
-        self.file.sync_data()?;
+        if !planted::is(Planted::EditNotSynced) {
+            self.file.sync_data()?;
+        }
         self.end += len;
         self.durable = self.end;
         self.edit_number = number;

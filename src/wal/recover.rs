@@ -14,6 +14,7 @@
 use crate::batch::check;
 use crate::env::api::Dir;
 use crate::error::{Error, Result};
+use crate::planted::{self, Planted};
 use crate::record::format::{FILE_HEADER_LEN, RecordKind};
 use crate::types::{DbId, FileNum, KeyspaceId, SeqNo};
 use crate::wal::format::{CloseMark, LOG_START_END};
@@ -186,6 +187,7 @@ fn collect_evidence(logs: &mut [Candidate], facts: &LogFacts) {
                 candidate.successor_durable,
             ])
             .max()
+            .filter(|_| !planted::is(Planted::EvidenceIgnored))
             .unwrap_or(0);
     }
 }

@@ -21,7 +21,7 @@ mod link;
 mod simdb;
 mod recovery;
 mod verify;
-mod damage;
+
 mod checkpoint;
 mod readonly;
 mod api;
@@ -32,6 +32,7 @@ mod group;
 mod parallel;
 mod stalls;
 mod model;
+mod campaign;
 mod recipes;
 mod metrics;
 mod memory;

@@ -6,8 +6,7 @@
 //! oracle; after a crash the oracle finds the prefix of the writes that came back, checks what was
 //! promised, forgets the rest, and the sequence goes on.
 //!
-//! `ESKER_SEED=n` runs the one sequence n. `ESKER_SEQUENCES=n` changes how many run. Nine in ten come from a
-//! fixed base seed, the rest from a fresh one, which is printed.
+//! They are campaigns like those of campaign.rs (R7).
 
 mod dice;
 mod oracle;
@@ -15,60 +14,19 @@ mod plan;
 mod sequence;
 mod walk;
 
-pub use dice::Dice;
+use crate::campaign::frame::{Campaign, Cases, Counts, run};
+pub use dice::{Dice, KeySpace, value};
 use esker::internals::order::{CustomOrder, Order};
 use esker::internals::sync::Arc;
 use oracle::Falsehood;
+pub use plan::Plan;
 use sequence::{Sequence, Summary};
-use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+pub use walk::random_view;
 
-const SEQUENCES: u64 = 10_000;
-const BASE_SEED: u64 = 0x0065_736b_6572;
-const THREADS: usize = 2;
-/// Failures that are shown in full.
-const SHOWN: usize = 5;
-
-/// What all sequences saw together.
-#[derive(Default)]
-struct Total {
-    operations: u64,
-    crashes: u64,
-    reopens: u64,
-    lost: u64,
-    /// Sequences by the most levels that held tables at one moment.
-    by_levels: [u64; 9],
-    failures: Vec<String>,
-}
-
-impl Total {
-    fn add(&mut self, summary: &Summary) {
-        self.operations += summary.operations;
-        self.crashes += summary.crashes;
-        self.reopens += summary.reopens;
-        self.lost += summary.lost;
-        self.by_levels[summary.levels] += 1;
-    }
-
-    fn in_four_levels(&self) -> u64 {
-        self.by_levels[4..].iter().sum()
-    }
-}
-
-fn number_from_environment(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
-
-/// Writes a line past the test harness, which would keep it to itself.
-fn report(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").expect("standard output takes a line");
-}
+pub const CAMPAIGN: Campaign = Campaign { name: "sequences", floor: 4_000, full: 20_000, slice: 0 };
+pub const ORDERS: Campaign =
+    Campaign { name: "sequences in other orders", floor: 60, full: 600, slice: 0 };
 
 /// Runs a sequence; a failing one runs once more, to tell what it did before it failed.
 fn run_one(seed: u64) -> Result<Summary, String> {
@@ -96,64 +54,28 @@ fn attempt(
     result.map_err(|text| format!("ESKER_SEED={seed}: {text}"))
 }
 
-/// Runs the sequences of `seeds` on a few threads.
-fn run_all(seeds: &[u64]) -> Total {
-    let next = AtomicU64::new(0);
-    let total = Mutex::new(Total::default());
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    let result = run_one(seed);
-                    let mut total = total.lock().expect("nobody panics with the lock");
-                    match result {
-                        Ok(summary) => total.add(&summary),
-                        Err(text) => total.failures.push(text),
-                    }
-                    if total.failures.len() >= 50 {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    total.into_inner().expect("nobody panics with the lock")
+/// What a sequence saw, for the sums of a campaign.
+fn counts(summary: &Summary) -> Counts {
+    vec![
+        ("operations", summary.operations),
+        ("crashes", summary.crashes),
+        ("reopens", summary.reopens),
+        ("operations lost to crashes", summary.lost),
+        ("sequences in four levels or more", u64::from(summary.levels >= 4)),
+    ]
 }
 
 #[test]
-fn ten_thousand_sequences_agree_with_a_sorted_map() {
-    if let Some(seed) = number_from_environment("ESKER_SEED") {
-        let summary = run_one(seed).unwrap_or_else(|text| panic!("{text}"));
-        report(&format!("model: {summary:?}"));
+fn thousands_of_sequences_agree_with_a_sorted_map() {
+    let tally =
+        run(&CAMPAIGN, &Cases::Endless, |seed| run_one(seed).map(|summary| counts(&summary)));
+    if tally.cases == 1 {
         return;
     }
-    let count = number_from_environment("ESKER_SEQUENCES").unwrap_or(SEQUENCES);
-    let fresh = RandomState::new().hash_one(std::process::id());
-    report(&format!("model: {count} sequences, base seed {BASE_SEED}, fresh seed {fresh}"));
-    let seed = |i: u64| if i % 10 == 9 { fresh ^ i } else { BASE_SEED + i };
-    let seeds: Vec<u64> = (0..count).map(seed).collect();
-    let started = Instant::now();
-    let total = run_all(&seeds);
-    report(&format!(
-        "model: {} operations, {} crashes, {} reopens, {} operations lost to crashes; levels in use at \
-         once: {:?}; {} sequences in four or more; {:.0} s",
-        total.operations,
-        total.crashes,
-        total.reopens,
-        total.lost,
-        total.by_levels,
-        total.in_four_levels(),
-        started.elapsed().as_secs_f64(),
-    ));
-    let shown = &total.failures[..total.failures.len().min(SHOWN)];
-    assert!(shown.is_empty(), "{} sequences failed:\n{}", total.failures.len(), shown.join("\n"));
-    let wanted = count / 20;
-    let deep = total.in_four_levels();
-    assert!(deep >= wanted, "{deep} of {count} sequences filled four levels, {wanted} are needed");
-    assert!(
-        total.lost > 0 && total.crashes > 0,
-        "no crash took anything: the crashes are too tame"
-    );
+    let (wanted, deep) = (tally.cases / 20, tally.count("sequences in four levels or more"));
+    assert!(deep >= wanted, "{deep} sequences filled four levels, {wanted} are needed");
+    let (lost, crashes) = (tally.count("operations lost to crashes"), tally.count("crashes"));
+    assert!(lost > 0 && crashes > 0, "no crash took anything: the crashes are too tame");
 }
 
 /// Letters in both cases are the same; says so, or does not and is then believed to be exact.
@@ -173,34 +95,17 @@ fn by_length() -> Order {
 #[test]
 fn sequences_in_other_orders_agree_with_a_map_sorted_so() {
     let custom = [by_length(), ignoring_case()];
-    let orders =
-        [Order::Reverse, Order::U64Be, Order::U64Le, Order::I64Le].into_iter().chain(custom);
-    let (first, count) = match number_from_environment("ESKER_SEED") {
-        Some(seed) => (seed, 1),
-        None => {
-            (BASE_SEED, number_from_environment("ESKER_SEQUENCES").unwrap_or(SEQUENCES) / 1_000)
-        }
-    };
-    let mut failures = Vec::new();
-    for order in orders {
-        let mut total = Total::default();
-        for seed in first..first + count {
-            match run_made(seed, || Sequence::ordered(seed, &order)) {
-                Ok(summary) => total.add(&summary),
-                Err(text) => failures.push(format!("{order:?}: {text}")),
-            }
-        }
-        report(&format!(
-            "model: {order:?}: {count} sequences, {} operations, {} crashes, {} in four levels",
-            total.operations,
-            total.crashes,
-            total.in_four_levels(),
-        ));
-        let few = count > 1 && (total.crashes == 0 || total.in_four_levels() == 0);
-        assert!(!few || !failures.is_empty(), "{order:?}: the sequences are too tame");
-    }
-    let shown = &failures[..failures.len().min(SHOWN)];
-    assert!(shown.is_empty(), "{} sequences failed:\n{}", failures.len(), shown.join("\n"));
+    let orders: Vec<Order> = [Order::Reverse, Order::U64Be, Order::U64Le, Order::I64Le]
+        .into_iter()
+        .chain(custom)
+        .collect();
+    let tally = run(&ORDERS, &Cases::Endless, |seed| {
+        let order = &orders[(seed % orders.len() as u64) as usize];
+        let made = run_made(seed, || Sequence::ordered(seed, order));
+        made.map(|summary| counts(&summary)).map_err(|text| format!("{order:?}: {text}"))
+    });
+    let tame = tally.count("crashes") == 0 || tally.count("sequences in four levels or more") == 0;
+    assert!(tally.cases == 1 || !tame, "the sequences are too tame");
 }
 
 #[test]

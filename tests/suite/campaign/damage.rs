@@ -1,8 +1,9 @@
 //! A damaged database directory: what an opened database then shows is the truth, or an error; never something else in
 //! silence. (Files of other systems rot too: a byte, a sector, a file that is gone or another's.)
 //!
-//! Each case is made from a case number alone. `ESKER_SEED=n` runs case n and says what it does; a failure prints n.
+//! R4 and R5.
 
+use super::frame::{Campaign, Cases, Counts, Extent, Tally, extent, run, survey};
 use crate::model::Dice;
 use crate::simdb::*;
 use esker::internals::db::handle::Db;
@@ -11,11 +12,20 @@ use esker::internals::db::write::WriteParams;
 use esker::internals::env::call::OpenHow;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
+use esker::internals::record::format::RECORD_HEADER_LEN;
 use esker::internals::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
 
 const SECTOR: usize = 512;
-const CASES: u64 = 4000;
+
+pub const CLOSED: Campaign =
+    Campaign { name: "damage after a close", floor: 1_500, full: 4_000, slice: 2 };
+pub const FLIPS: Campaign =
+    Campaign { name: "flips after a kill", floor: 1_500, full: 4_000, slice: 2 };
+pub const CUTS: Campaign =
+    Campaign { name: "cuts after a kill", floor: 500, full: 2_000, slice: 1 };
+pub const BYTES: Campaign =
+    Campaign { name: "every byte after a close", floor: 1_500, full: 8_000, slice: 2 };
 const WRITES: u64 = 300;
 
 /// Files with their bytes.
@@ -87,10 +97,14 @@ struct Harm {
     bytes: Option<Vec<u8>>,
 }
 
+/// How many bytes are in use: behind them there are only zeros that nobody reads.
+fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
 /// A place among the bytes in use.
 fn place(dice: &mut Dice, bytes: &[u8]) -> usize {
-    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    dice.below(used.max(1) as u64) as usize
+    dice.index(used(bytes).max(1))
 }
 
 fn flip(dice: &mut Dice, name: &str, bytes: &[u8]) -> Harm {
@@ -193,100 +207,145 @@ fn suffer(base: &Base, harm: &Harm) -> Result<bool, String> {
     Ok(told)
 }
 
-/// How many cases were told, and those that were not and showed something else than the truth.
-struct Campaign {
-    told: u64,
-    silent: Vec<(Harm, String)>,
-}
-
-fn campaign(base: &Base, cases: impl Iterator<Item = Harm>) -> Campaign {
-    // What is not damaged is not complained of.
+/// What is not damaged is not complained of.
+fn assert_sound(base: &Base) {
     for (name, bytes) in files(&base.kernel) {
         let harm = Harm { name, what: "as it was".to_owned(), bytes: Some(bytes) };
         assert_eq!(suffer(base, &harm), Ok(false), "{}", harm.name);
     }
-    let mut out = Campaign { told: 0, silent: Vec::new() };
-    for harm in cases {
-        match suffer(base, &harm) {
-            Ok(true) => out.told += 1,
-            Ok(false) => println!("not told, and true: {}, {}", harm.name, harm.what),
-            Err(text) => out.silent.push((harm, text)),
+}
+
+/// A case's result: whether it was told, or true all the same.
+fn judge(base: &Base, harm: &Harm) -> Result<Counts, String> {
+    match suffer(base, harm) {
+        Ok(told) => {
+            Ok(vec![("told", u64::from(told)), ("true although not told", u64::from(!told))])
         }
-    }
-    println!("{} cases of damage told, {} silent", out.told, out.silent.len());
-    out
-}
-
-impl Campaign {
-    fn assert_nothing_silent(&self) {
-        let shown: Vec<_> = self.silent.iter().take(40).collect();
-        let text = |(harm, text): &&(Harm, String)| format!("{}, {}: {text}", harm.name, harm.what);
-        let texts: Vec<_> = shown.iter().map(text).collect();
-        assert!(texts.is_empty(), "{} silent:\n{}", self.silent.len(), texts.join("\n"));
+        Err(text) => Err(format!("{}, {}: {text}", harm.name, harm.what)),
     }
 }
 
-/// The same cases in every run, all made by one way of harming.
-fn fixed_cases(
-    files: &Files,
-    way: fn(&mut Dice, &str, &[u8]) -> Harm,
-) -> impl Iterator<Item = Harm> {
-    let mut dice = Dice::new(1);
-    (0..CASES).map(move |_| {
-        let (name, bytes) = &files[dice.below(files.len() as u64) as usize];
-        way(&mut dice, name, bytes)
-    })
+fn assert_mostly_told(tally: &Tally) {
+    let one = matches!(extent(), Extent::One(_));
+    assert!(
+        one || tally.count("told") * 10 > tally.cases * 9,
+        "only {} were told",
+        tally.count("told")
+    );
+}
+
+/// A database with what a case needs of it, made once.
+struct Patient {
+    base: Base,
+    files: Files,
+    others: Files,
+    states: Vec<Rows>,
+}
+
+fn after_a_close() -> &'static Patient {
+    static PATIENT: LazyLock<Patient> = LazyLock::new(|| {
+        let base = closed(70, b'v');
+        let (files, others) = (files(&base.kernel), files(&closed(71, b'w').kernel));
+        assert_sound(&base);
+        Patient { base, files, others, states: Vec::new() }
+    });
+    &PATIENT
+}
+
+fn after_a_kill() -> &'static Patient {
+    static PATIENT: LazyLock<Patient> = LazyLock::new(|| {
+        let (base, states) = killed(72);
+        let files = files(&base.kernel);
+        assert_sound(&base);
+        Patient { base, files, others: Files::new(), states }
+    });
+    &PATIENT
 }
 
 #[test]
 fn a_damaged_closed_database_shows_the_truth_or_an_error() {
-    let base = closed(70, b'v');
-    let (all, others) = (files(&base.kernel), files(&closed(71, b'w').kernel));
-    let given = std::env::var("ESKER_SEED").ok().and_then(|text| text.parse::<u64>().ok());
-    let fresh = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
-    let cases: Vec<u64> = match given {
-        Some(case) => vec![case],
-        // Nine in ten are the same in every run.
-        None => (0..CASES).map(|n| if n % 10 == 9 { fresh.wrapping_add(n) } else { n }).collect(),
-    };
-    let seeded = |case: &u64| {
-        let mut harm = harm(&mut Dice::new(*case), &all, &others);
-        harm.what = format!("{} (ESKER_SEED={case})", harm.what);
-        harm
-    };
-    let done = campaign(&base, cases.iter().map(seeded));
-    done.assert_nothing_silent();
-    assert!(given.is_some() || done.told > CASES * 9 / 10, "only {} were told", done.told);
+    let Patient { base, files, others, .. } = after_a_close();
+    let tally = run(&CLOSED, &Cases::Endless, |case| {
+        judge(base, &harm(&mut Dice::new(case), files, others))
+    });
+    assert_mostly_told(&tally);
 }
 
+/// Every byte of every file, once with a bit changed and once with another value altogether. All of a log is below the
+/// length that the close recorded, so there each is told when the database is opened.
+#[test]
+fn any_byte_of_a_closed_database_may_be_another() {
+    let Patient { base, files, .. } = after_a_close();
+    let all: u64 = files.iter().map(|(_, bytes)| used(bytes) as u64).sum();
+    assert!(all % 7_919 != 0, "every byte has its turn");
+    let tally = run(&BYTES, &Cases::Of(2 * all), |case| {
+        // Neighbours lie far apart, so that a short run sees all files.
+        let (mut at, bit) = ((case / 2 * 7_919 % all) as usize, case % 2 == 0);
+        let mut files = files.iter();
+        let (name, bytes) = loop {
+            let (name, bytes) = files.next().expect("the byte is in a file");
+            match at.checked_sub(used(bytes)) {
+                Some(rest) => at = rest,
+                None => break (name, bytes),
+            }
+        };
+        let mut now = bytes.clone();
+        let change = if bit { 1 << (case / 2 % 8) } else { 1 + (case % 255) as u8 };
+        now[at] ^= change;
+        let what = format!("byte {at} xor {change}");
+        let harm = Harm { name: name.clone(), what, bytes: Some(now) };
+        if name.ends_with(".wal") && reopen(&harmed(base, &harm), &tiny()).is_ok() {
+            return Err(format!("{name}, {}: opened", harm.what));
+        }
+        judge(base, &harm)
+    });
+    assert_mostly_told(&tally);
+}
+
+/// A STAMP that ends a log or manifest is evidence and no data: without it nothing is missing, and a torn one is what a
+/// kill may leave.
 #[test]
 fn any_flipped_bit_of_a_killed_synced_database_is_told() {
-    let (base, _) = killed(72);
-    let all = files(&base.kernel);
-    let done = campaign(&base, fixed_cases(&all, flip));
-    done.assert_nothing_silent();
-    assert_eq!(done.told, CASES);
+    let Patient { base, files, .. } = after_a_kill();
+    let tally = run(&FLIPS, &Cases::Endless, |case| {
+        let mut dice = Dice::new(case);
+        let (name, bytes) = &files[dice.index(files.len())];
+        let harm = flip(&mut dice, name, bytes);
+        if suffer(base, &harm).map_err(|text| format!("{}, {}: {text}", harm.name, harm.what))? {
+            return Ok(vec![("told", 1)]);
+        }
+        let now = harm.bytes.as_deref().unwrap_or_default();
+        let at = (0..bytes.len()).find(|at| bytes[*at] != now[*at]);
+        let in_stamp = at.is_some_and(|at| at + RECORD_HEADER_LEN >= used(bytes));
+        match in_stamp && !name.ends_with(".sst") {
+            true => Ok(vec![("of the last stamp", 1)]),
+            false => Err(format!("{name}, {}: not told", harm.what)),
+        }
+    });
+    assert_mostly_told(&tally);
 }
 
 /// What is cut where a record ends cannot be told from a log that ends there (docs/DURABILITY.md, limits). It shows
 /// what was there at an earlier moment.
 #[test]
 fn a_file_of_a_killed_synced_database_cut_short_is_told_or_is_the_newest_log_up_to_a_write() {
-    let (base, states) = killed(73);
-    let all = files(&base.kernel);
+    let Patient { base, files, states, .. } = after_a_kill();
     let newest = names(&base.kernel, ".wal").into_iter().max().expect("a log");
-    let done = campaign(
-        &base,
-        fixed_cases(&all, |dice, name, bytes| {
-            let at = place(dice, bytes);
-            let what = format!("cut to {at} of {} bytes", bytes.len());
-            Harm { name: name.to_owned(), what, bytes: Some(bytes[..at].to_vec()) }
-        }),
-    );
-    assert!(done.told > CASES * 9 / 10, "only {} were told", done.told);
-    for (harm, text) in &done.silent {
-        assert_eq!(harm.name, newest, "{}: {text}", harm.what);
-        let db = reopen(&harmed(&base, harm), &tiny()).expect("opened before");
-        assert!(states.contains(&rows(&db)), "{}: as after no write: {text}", harm.what);
-    }
+    let tally = survey(&CUTS, &Cases::Endless, |case| {
+        let mut dice = Dice::new(case);
+        let (name, bytes) = &files[dice.index(files.len())];
+        let at = place(&mut dice, bytes);
+        let what = format!("cut to {at} of {} bytes", bytes.len());
+        let harm = Harm { name: name.clone(), what, bytes: Some(bytes[..at].to_vec()) };
+        let result = judge(base, &harm);
+        if result.is_err() && *name == newest {
+            let db = reopen(&harmed(base, &harm), &tiny()).map_err(|e| e.to_string())?;
+            if states.contains(&rows(&db)) {
+                return Ok(vec![("passed for an earlier state", 1)]);
+            }
+        }
+        result
+    });
+    assert!(tally.failures.is_empty(), "{:?}", tally.failures.first());
+    assert_mostly_told(&tally);
 }

@@ -1,0 +1,24 @@
+# Included by the Makefile: campaigns, which look for what must never happen for as long as they are given time.
+# docs/RELIABILITY.md says what each does and what came of it so far.
+
+##@ Campaigns
+
+TIME     ?= 60
+CAMPAIGN ?= campaign:: model::
+RECORD   ?= docs/reliability.csv
+
+# One after the other, each on all processors; a campaign that fails names the case to run again.
+CAMPAIGNS := $(SUITE) --test-threads=1 --nocapture
+
+.PHONY: campaign
+campaign: ## TIME seconds of each campaign (CAMPAIGN=name of tests), entered into docs/reliability.csv
+	ESKER_TIME=$(TIME) ESKER_RECORD=$(RECORD) $(CAMPAIGNS) $(CAMPAIGN)
+
+.PHONY: test-full
+test-full: $(BUILD)/torture ## what every commit must pass: all campaigns in full, and 200 rounds of torture
+	ESKER_CAMPAIGN=full $(CAMPAIGNS) campaign:: model::
+	$(MAKE) torture ROUNDS=200
+
+.PHONY: reliability
+reliability: ## makes the figures of docs/RELIABILITY.md from docs/reliability.csv
+	ESKER_RELIABILITY=write $(SUITE) campaign::page

@@ -1,0 +1,79 @@
+//! Deliberate faults of the engine, so that the campaigns that must catch them can be seen to do so. For tests only: in
+//! a library that is shipped `is` is always false, and the code behind it is gone.
+//!
+//! The environment variable ESKER_PLANTED names the one fault of the process.
+
+#[cfg(feature = "internals")]
+use crate::sync::OnceLock;
+
+/// What is wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// A manifest edit counts before it is synced.
+    EditNotSynced,
+    /// A table is named in the manifest before its bytes are synced.
+    TableNotSynced,
+    /// As that, but it is the table's name that may be lost.
+    NameNotSynced,
+    /// A sync covers the newest log only.
+    OlderLogsNotSynced,
+    /// A sync that failed counts as done.
+    SyncErrorForgotten,
+    /// An append that failed counts as done.
+    AppendErrorForgotten,
+    /// A delete goes while deeper levels still have the key.
+    DeleteDroppedEarly,
+    /// A compaction does not ask for snapshots.
+    SnapshotsIgnored,
+    /// Blocks are believed whatever their checksum.
+    BlocksUnchecked,
+    /// Filters deny some of their keys.
+    FilterDenies,
+    /// Writes can be seen before they are whole.
+    SeenTooEarly,
+    /// The last record of the logs is not replayed.
+    ReplayStopsEarly,
+    /// Damage below what is known to have been durable passes for a torn tail.
+    EvidenceIgnored,
+    /// A clean close says so before its log is on disk.
+    CloseNotSynced,
+}
+
+impl Planted {
+    #[cfg(feature = "internals")]
+    pub const ALL: [Planted; 14] = [
+        Planted::EditNotSynced,
+        Planted::TableNotSynced,
+        Planted::NameNotSynced,
+        Planted::OlderLogsNotSynced,
+        Planted::SyncErrorForgotten,
+        Planted::AppendErrorForgotten,
+        Planted::DeleteDroppedEarly,
+        Planted::SnapshotsIgnored,
+        Planted::BlocksUnchecked,
+        Planted::FilterDenies,
+        Planted::SeenTooEarly,
+        Planted::ReplayStopsEarly,
+        Planted::EvidenceIgnored,
+        Planted::CloseNotSynced,
+    ];
+}
+
+/// Whether this is what is wrong with this process.
+#[cfg(feature = "internals")]
+pub fn is(what: Planted) -> bool {
+    static PLANTED: OnceLock<Option<Planted>> = OnceLock::new();
+    let find = || {
+        let name = std::env::var("ESKER_PLANTED").ok()?;
+        let planted = Planted::ALL.into_iter().find(|planted| format!("{planted:?}") == name);
+        assert!(planted.is_some(), "ESKER_PLANTED={name}: there is no such fault");
+        planted
+    };
+    *PLANTED.get_or_init(find) == Some(what)
+}
+
+#[cfg(not(feature = "internals"))]
+#[inline(always)]
+pub fn is(_what: Planted) -> bool {
+    false
+}

@@ -1,0 +1,58 @@
+//! The campaigns catch what they are there to catch: each deliberate fault of the engine (src/planted.rs) makes the
+//! campaign fail that watches over it. A fault is planted in a process of its own, which runs that campaign.
+
+use super::{ace, banks, crash, damage, faults, frame, metamorphic};
+use esker::internals::planted::Planted;
+use std::process::{Command, Stdio};
+
+/// Who must catch it, by the name of the test.
+fn watcher(planted: Planted) -> (&'static str, &'static str) {
+    let crashes = (crash::CAMPAIGN.name, "crash::every_crash_leaves_a_state_that_was_promised");
+    let short = (ace::CAMPAIGN.name, "ace::every_call_of_every_short_sequence_may_be_the_last");
+    let faults = (
+        faults::CAMPAIGN.name,
+        "faults::any_call_may_fail_in_any_way_and_nothing_acknowledged_is_lost",
+    );
+    let sets = (metamorphic::CAMPAIGN.name, "metamorphic::any_options_give_the_same_answers");
+    let banks = (banks::CAMPAIGN.name, "banks::every_view_shows_whole_batches_and_never_goes_back");
+    let flips = (damage::FLIPS.name, "damage::any_flipped_bit_of_a_killed_synced_database_is_told");
+    match planted {
+        Planted::EditNotSynced | Planted::TableNotSynced | Planted::NameNotSynced => crashes,
+        Planted::OlderLogsNotSynced | Planted::ReplayStopsEarly => crashes,
+        Planted::CloseNotSynced => short,
+        Planted::SyncErrorForgotten | Planted::AppendErrorForgotten => faults,
+        Planted::DeleteDroppedEarly | Planted::SnapshotsIgnored | Planted::FilterDenies => sets,
+        Planted::SeenTooEarly => banks,
+        Planted::BlocksUnchecked | Planted::EvidenceIgnored => flips,
+    }
+}
+
+/// Runs a campaign with a fault, or with none; whether it passed, and what it said.
+fn run(test: &str, planted: Option<Planted>) -> (bool, String) {
+    let this = std::env::current_exe().expect("this test has a file");
+    let mut command = Command::new(this);
+    command.args(["--exact", "--nocapture", &format!("campaign::{test}")]).stdin(Stdio::null());
+    for name in ["ESKER_SEED", "ESKER_TIME", "ESKER_CAMPAIGN", "ESKER_RECORD", "ESKER_PLANTED"] {
+        command.env_remove(name);
+    }
+    if let Some(planted) = planted {
+        command.env("ESKER_PLANTED", format!("{planted:?}"));
+    }
+    let output = command.output().expect("the campaign runs");
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.success(), text.concat())
+}
+
+#[test]
+fn every_planted_fault_is_caught_by_the_campaign_that_watches_for_it() {
+    for planted in Planted::ALL {
+        let (campaign, test) = watcher(planted);
+        let (passed, text) = run(test, Some(planted));
+        let line = text.lines().find(|line| line.starts_with("ESKER_SEED=")).unwrap_or_default();
+        let said = text.contains(&format!("campaign {campaign}: ")) && text.contains(" bad:\n");
+        assert!(!passed && said, "{planted:?} is not caught by {campaign}:\n{text}");
+        let short: String = line.chars().take(150).collect();
+        frame::say(&format!("planted {planted:?}: caught by {campaign}: {short}"));
+    }
+}
