@@ -155,6 +155,9 @@ pub mod table {
     pub mod cache {
         pub use crate::table::cache::*;
     }
+    pub mod check {
+        pub use crate::table::check::*;
+    }
     pub mod reader {
         pub use crate::table::reader::*;
     }

@@ -194,7 +194,8 @@ impl DbCore {
 }
 
 fn bytes_of(levels: &[Vec<&TableMeta>]) -> u64 {
-    levels.iter().flatten().map(|meta| meta.size).sum()
+    // As the manifest says, which may be damaged.
+    levels.iter().flatten().fold(0, |sum, meta| sum.saturating_add(meta.size))
 }
 
 fn by_level(version: &Version) -> Vec<Vec<&TableMeta>> {

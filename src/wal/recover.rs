@@ -290,10 +290,14 @@ fn count(recovered: &mut Recovered, candidate: &Candidate) -> Result<()> {
     Ok(())
 }
 
-/// Up to this sequence every operation of every keyspace is in tables.
+/// Up to this sequence every operation of every keyspace is in tables. Ids may be as large as a damaged manifest says, so
+/// they are counted, not walked through.
 fn flushed_everywhere(facts: &LogFacts) -> SeqNo {
-    let of = |id| facts.flushed.iter().find(|(k, _)| *k == KeyspaceId(id)).map_or(0, |(_, s)| *s);
-    (0..facts.keyspaces).map(of).min().unwrap_or(0)
+    let known = facts.flushed.iter().filter(|(id, _)| id.0 < facts.keyspaces);
+    if known.clone().count() < facts.keyspaces as usize {
+        return 0;
+    }
+    known.map(|(_, seq)| *seq).min().unwrap_or(0)
 }
 
 /// Given each batch that counts: its log, its first sequence and its checked bytes.
