@@ -194,6 +194,7 @@ check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check -p esker-leveldb
 	$(CARGO) fmt --check --manifest-path tools/reference/Cargo.toml
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features internals -- -D warnings
 	$(CARGO) clippy -q --locked -p esker-leveldb --target-dir $(TARGET_DIR)/leveldb -- -D warnings
@@ -204,6 +205,7 @@ check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 include scripts/package.mk
 include scripts/leveldb.mk
 include scripts/campaigns.mk
+
 
 .PHONY: help
 help: ## this list

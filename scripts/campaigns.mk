@@ -5,6 +5,7 @@
 
 TIME     ?= 60
 CAMPAIGN ?= campaign:: model::
+TARGETS  ?=
 RECORD   ?= docs/reliability.csv
 
 # One after the other, each on all processors; a campaign that fails names the case to run again.
@@ -22,3 +23,7 @@ test-full: $(BUILD)/torture ## what every commit must pass: all campaigns in ful
 .PHONY: reliability
 reliability: ## makes the figures of docs/RELIABILITY.md from docs/reliability.csv
 	ESKER_RELIABILITY=write $(SUITE) campaign::page
+
+.PHONY: fuzz
+fuzz: ## every decoder under libFuzzer for TIME seconds each (TARGETS="log table"); needs nightly Rust and a C++ compiler
+	scripts/fuzz.sh $(TIME) $(TARGETS)

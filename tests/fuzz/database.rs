@@ -180,13 +180,6 @@ const NUMBERS: [u64; 12] = [
     u64::MAX,
 ];
 
-/// Recovery walks every keyspace id below the highest (`flushed_everywhere`), which takes seconds for one near 2^32:
-/// found by this target, and kept out of its way.
-const DROPPED_BELOW: u32 = 1 << 16;
-
-/// Verification adds the sizes up (`bytes_of`), which overflows for those near 2^64: also found here and kept away.
-const SIZE_MOST: u64 = 1 << 56;
-
 /// Changes a fact of edit `which` of a manifest, and makes its checksums right.
 fn twist(manifest: &mut Vec<u8>, which: u8, fact: u8, number: u64) {
     let mut at = 0u8;
@@ -207,7 +200,7 @@ fn twist(manifest: &mut Vec<u8>, which: u8, fact: u8, number: u64) {
             6 => edit.logs_added.push((FileNum(number), 1)),
             7 => edit.close = Some(CloseMark { log, length: number, last_seq: 1 }),
             8 => edit.cursors.push((KeyspaceId(0), number as u8 % 8, vec![b'k'; 3])),
-            9 => edit.keyspaces_dropped.push(KeyspaceId(number as u32 % DROPPED_BELOW)),
+            9 => edit.keyspaces_dropped.push(KeyspaceId(number as u32)),
             fact => of_table(edit.tables_added.last_mut()?, fact, number),
         }
         Some(edit.encode())
@@ -218,7 +211,7 @@ fn of_table(table: &mut (KeyspaceId, u8, TableMeta), fact: u8, number: u64) {
     let meta = &mut table.2;
     match fact {
         10 => table.1 = number as u8 % 8,
-        11 => meta.size = number.min(SIZE_MOST),
+        11 => meta.size = number,
         12 => meta.max_seq = number,
         13 => (meta.entries, meta.deletes) = (number, number / 2),
         14 => meta.oldest_tombstone = number,

@@ -36,3 +36,4 @@ mod campaign;
 mod recipes;
 mod metrics;
 mod memory;
+mod fuzz;
