@@ -1242,8 +1242,9 @@ esker_status esker_close(struct esker_db *db,
 
 /**
  * Deletes the database in `path`: takes its lock, removes the files whose names are esker's, and the
- * directory when that leaves it empty. Foreign files stay. MISSING when there is none, LOCKED when it is
- * open. `options` may be NULL. Interrupted, it can be repeated. [any-thread]
+ * directory when that leaves it empty (not by a link or ".", nor where its parent may not be written). Foreign
+ * files stay. MISSING when there is none, LOCKED when it is open. `options` may be NULL. Interrupted, it can be
+ * repeated. [any-thread]
  */
 ESKER_API
 ESKER_MUST_USE

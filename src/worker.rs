@@ -159,11 +159,9 @@ impl Pool {
 
     fn spawn(self: &Arc<Pool>, name: &str, lane: Lane) -> Result<JoinHandle<()>> {
         let pool = self.clone();
-        let body = move || {
-            process::block_signals();
-            pool.serve(lane);
-        };
-        std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|error| {
+        let body = move || pool.serve(lane);
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        process::with_signals_blocked(|| builder.spawn(body)).map_err(|error| {
             let errno = error.raw_os_error().unwrap_or(0);
             let message = format!("starting thread {name}: {error}");
             Error::new(ErrorKind::Io, Area::Engine, message).with_errno(errno)

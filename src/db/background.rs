@@ -75,11 +75,9 @@ pub fn start(core: &Arc<DbCore>) -> Result<()> {
 /// Starts the thread of the option `sync_interval_us`: a sync on time must not line up behind other work.
 fn start_keeper(core: &Arc<DbCore>) -> Result<()> {
     let shared = core.clone();
-    let body = move || {
-        process::block_signals();
-        shared.keep_synced();
-    };
-    let spawned = std::thread::Builder::new().name("esker-sync".to_owned()).spawn(body);
+    let body = move || shared.keep_synced();
+    let builder = std::thread::Builder::new().name("esker-sync".to_owned());
+    let spawned = process::with_signals_blocked(|| builder.spawn(body));
     let thread = spawned.map_err(|error| {
         let errno = error.raw_os_error().unwrap_or(0);
         let message = format!("starting thread esker-sync: {error}");

@@ -176,9 +176,9 @@ fn open_in(fs: &Fs, dir: Arc<Dir>, options: &Options, flags: OpenFlags) -> Resul
     let lock = match flags.read_only {
         true => dir.lock_shared()?,
         false => {
-            let mut lock = dir.lock()?;
+            let lock = dir.lock()?;
             lock.announce()?;
-            Some(lock)
+            lock
         }
     };
     // Another process may have created or destroyed the database before the lock was ours.
@@ -190,7 +190,7 @@ fn open_in(fs: &Fs, dir: Arc<Dir>, options: &Options, flags: OpenFlags) -> Resul
     } else {
         create_in(fs, &dir, options, &retire)?
     };
-    let core = Arc::new(assemble(fs, dir, options, lock, opened, retire));
+    let core = Arc::new(assemble(fs, dir, options, Some(lock), opened, retire));
     core.reprice();
     if flags.read_only {
         core.errors.refuse_writes();

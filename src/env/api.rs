@@ -17,9 +17,9 @@ use crate::env::real;
 #[cfg(feature = "sim")]
 use crate::env::sim::{SimFd, SimKernel};
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// Which kernel answers.
 #[derive(Clone)]
@@ -49,6 +49,11 @@ macro_rules! dispatch {
         }
     };
 }
+
+// Behind the macro, which it uses.
+mod lock;
+
+pub use lock::DirLock;
 
 /// Repeats a call that a signal interrupted.
 fn retry<T>(mut call: impl FnMut() -> SysResult<T>) -> SysResult<T> {
@@ -159,6 +164,15 @@ impl Fs {
         match removed {
             Ok(()) | Err(Errno(libc::ENOENT)) => Ok(true),
             Err(Errno(libc::ENOTEMPTY | libc::EEXIST)) => Ok(false),
+            // Its name may be a link or ".", a mount point, or in a directory of somebody else.
+            Err(Errno(
+                libc::ENOTDIR
+                | libc::EINVAL
+                | libc::EBUSY
+                | libc::EACCES
+                | libc::EPERM
+                | libc::EROFS,
+            )) => Ok(false),
             Err(errno) => Err(os_error(errno, Area::Directory, "removing directory", &shown(path))),
         }
     }
@@ -274,48 +288,6 @@ impl Dir {
         Ok(file)
     }
 
-    /// Takes the database's lock: `LOCKED` with the holder's pid (in `value`) when it is held.
-    ///
-    /// The directories locked by this process are known besides, and asked before LOCK is opened: where flock
-    /// is emulated by record locks, closing a second descriptor of the file would drop the first one's lock.
-    pub fn lock(&self) -> Result<DirLock> {
-        let name = self.shown(LOCK_NAME);
-        let claim = match &self.fd {
-            Fd::Real(_) => Some(Claim::make(self.stat_self()?, &name)?),
-            Fd::Memory(_) => None,
-            #[cfg(feature = "sim")]
-            Fd::Sim(_) => None,
-        };
-        let fd = self.open_fd(LOCK_NAME, OpenHow::Lock)?.map_err(|errno| {
-            let error = os_error(errno, Area::Lock, "opening", &name);
-            match errno.0 {
-                libc::EACCES | libc::EPERM => error.with_kind(ErrorKind::ReadOnly),
-                _ => error,
-            }
-        })?;
-        let file = File { fd, name, area: Area::Lock };
-        file.lock(false)?;
-        Ok(DirLock { file, registered: false, _claim: claim })
-    }
-
-    /// The same, shared with others who only read: `LOCKED` while a writer holds it. Writes nothing; `None` when
-    /// there is no LOCK.
-    pub fn lock_shared(&self) -> Result<Option<DirLock>> {
-        let name = self.shown(LOCK_NAME);
-        if let Fd::Real(_) = &self.fd {
-            // A writer in this process says so before the file is opened.
-            drop(Claim::make(self.stat_self()?, &name)?);
-        }
-        match self.open_read(LOCK_NAME, Area::Lock) {
-            Err(error) if error.kind() == ErrorKind::Missing => Ok(None),
-            file => {
-                let file = file?;
-                file.lock(true)?;
-                Ok(Some(DirLock { file, registered: false, _claim: None }))
-            }
-        }
-    }
-
     /// What the name stands for, without following links; `None` when there is nothing.
     pub fn stat(&self, name: &str) -> Result<Option<Stat>> {
         let c = c_name(name.as_bytes(), Area::Directory)?;
@@ -410,26 +382,6 @@ pub struct File {
 
 impl File {
     /// Locks the lock file.
-    fn lock(&self, shared: bool) -> Result<()> {
-        let stat = self.stat()?;
-        if stat.kind != FileType::Regular || stat.links != 1 {
-            let message = format!("{} is not a regular file with one link", self.name);
-            return Err(Error::new(ErrorKind::Invalid, Area::Lock, message));
-        }
-        let locked = dispatch!(&self.fd, fd =>
-            retry(|| real::flock(fd, shared)), retry(|| fd.flock(shared)));
-        match locked {
-            Ok(()) => Ok(()),
-            Err(Errno(libc::EWOULDBLOCK)) => {
-                let pid = read_pid(self);
-                let holder = if pid == 0 { String::new() } else { format!(" by process {pid}") };
-                let message = format!("{} is held{holder}", self.name);
-                Err(Error::new(ErrorKind::Locked, Area::Lock, message).with_value(pid))
-            }
-            Err(errno) => Err(os_error(errno, Area::Lock, "locking", &self.name)),
-        }
-    }
-
     /// Path for messages.
     pub fn name(&self) -> &str {
         &self.name
@@ -520,75 +472,6 @@ impl File {
             Ok(()) => Ok(()),
             Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => self.truncate(len),
             Err(errno) => Err(self.error(errno, "allocating")),
-        }
-    }
-}
-
-/// The held lock of a database directory; dropping it releases the lock.
-pub struct DirLock {
-    // Before the claim: the descriptor is closed while the directory is still claimed.
-    file: File,
-    registered: bool,
-    _claim: Option<Claim>,
-}
-
-/// Device and inode of the directories this process has locked.
-static CLAIMED: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
-
-/// This process's claim on a directory; dropping it gives it up.
-struct Claim {
-    device: u64,
-    inode: u64,
-}
-
-impl Claim {
-    fn make(dir: Stat, lock_name: &str) -> Result<Claim> {
-        let mut claimed = CLAIMED.lock();
-        if claimed.contains(&(dir.device, dir.inode)) {
-            let pid = u64::from(std::process::id());
-            let message = format!("{lock_name} is held by this process ({pid})");
-            return Err(Error::new(ErrorKind::Locked, Area::Lock, message).with_value(pid));
-        }
-        claimed.push((dir.device, dir.inode));
-        Ok(Claim { device: dir.device, inode: dir.inode })
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        CLAIMED.lock().retain(|held| *held != (self.device, self.inode));
-    }
-}
-
-fn read_pid(file: &File) -> u64 {
-    let mut text = [0; 20];
-    // The pid is a courtesy in the message; a lock file that cannot be read just has none.
-    let n = file.read_at(&mut text, 0).unwrap_or(0);
-    let digits = text[..n].split(|b| !b.is_ascii_digit()).next().unwrap_or(&[]);
-    std::str::from_utf8(digits).ok().and_then(|t| t.parse().ok()).unwrap_or(0)
-}
-
-impl DirLock {
-    /// Writes this process's pid into the lock file for the message of a second opener, and has a forked
-    /// child close the descriptor.
-    pub fn announce(&mut self) -> Result<()> {
-        let pid = format!("{}\n", std::process::id());
-        self.file.truncate(0)?;
-        self.file.write_all_at(pid.as_bytes(), 0)?;
-        if let Fd::Real(fd) = &self.file.fd {
-            self.registered = crate::env::process::register_lock(fd.as_raw_fd());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for DirLock {
-    fn drop(&mut self) {
-        if !self.registered {
-            return;
-        }
-        if let Fd::Real(fd) = &self.file.fd {
-            crate::env::process::unregister_lock(fd.as_raw_fd());
         }
     }
 }

@@ -13,8 +13,8 @@ static FLAG: AtomicPtr<AtomicU8> = AtomicPtr::new(std::ptr::null_mut());
 static UNMAPPED_FLAG: AtomicU8 = AtomicU8::new(0);
 static SETUP: OnceLock<()> = OnceLock::new();
 
-/// Lock descriptors of open databases; -1 is a free place.
-const LOCKS: usize = 1024;
+/// Lock descriptors of open databases, two of each; -1 is a free place.
+const LOCKS: usize = 2048;
 static LOCK_FDS: [AtomicI32; LOCKS] = [const { AtomicI32::new(-1) }; LOCKS];
 
 /// Prepares fork detection; cheap to repeat. Called by every function that makes a handle.
@@ -88,12 +88,24 @@ pub fn unregister_lock(fd: i32) {
     }
 }
 
-/// Blocks every signal in the calling thread: signals are the host's business.
-pub fn block_signals() {
-    // SAFETY: an all-zero sigset_t is plain data that sigfillset then fills; the mask is this thread's.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&mut set);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+/// Calls `start` with every signal blocked in the calling thread: a thread that it starts has them blocked from its first
+/// instruction. Signals are the host's business.
+pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
+    struct Restored(libc::sigset_t);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            // SAFETY: the mask that this thread had.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+        }
     }
+    // SAFETY: all-zero sigset_ts are plain data that the calls then fill; the mask is this thread's.
+    let before = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        before
+    };
+    let _restored = Restored(before);
+    start()
 }

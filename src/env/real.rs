@@ -47,6 +47,24 @@ pub fn open_parent(dir: &OwnedFd) -> SysResult<OwnedFd> {
     own(unsafe { libc::openat(dir.as_raw_fd(), c"..".as_ptr(), flags) })
 }
 
+/// The directory again, by a description of its own.
+pub fn open_self(dir: &OwnedFd) -> SysResult<OwnedFd> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: `dir` is open and the literal is NUL-terminated.
+    own(unsafe { libc::openat(dir.as_raw_fd(), c".".as_ptr(), flags) })
+}
+
+/// Whether names may be made in the directory: EACCES or EROFS when not. Where that cannot be asked, making one will tell.
+pub fn may_write(dir: &OwnedFd) -> SysResult<()> {
+    // SAFETY: `dir` is open and the literal is NUL-terminated.
+    let result =
+        unsafe { libc::faccessat(dir.as_raw_fd(), c".".as_ptr(), libc::W_OK, libc::AT_EACCESS) };
+    match check(result) {
+        Err(errno @ Errno(libc::EACCES | libc::EROFS)) => Err(errno),
+        _ => Ok(()),
+    }
+}
+
 pub fn make_dir(path: &CStr, mode: u32) -> SysResult<()> {
     // SAFETY: `path` is NUL-terminated and lives across the call.
     check(unsafe { libc::mkdir(path.as_ptr(), mode) })

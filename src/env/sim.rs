@@ -182,6 +182,13 @@ impl SimFd {
         Ok(SimKernel::open(&self.kernel, state, inode, writable))
     }
 
+    /// This file or directory again, by a description of its own.
+    pub fn open_self(&self) -> SysResult<SimFd> {
+        let mut state = self.kernel.state.lock();
+        state.enter(CallKind::Open)?;
+        Ok(SimKernel::open(&self.kernel, &mut state, self.inode, false))
+    }
+
     /// The directory above this one.
     pub fn open_parent(&self) -> SysResult<SimFd> {
         let mut state = self.kernel.state.lock();

@@ -124,8 +124,9 @@ fn close(db: *mut esker_db, detach: bool) -> Answer {
 }
 
 /// Deletes the database in `path`: takes its lock, removes the files whose names are esker's, and the
-/// directory when that leaves it empty. Foreign files stay. MISSING when there is none, LOCKED when it is
-/// open. `options` may be NULL. Interrupted, it can be repeated. [any-thread]
+/// directory when that leaves it empty (not by a link or ".", nor where its parent may not be written). Foreign
+/// files stay. MISSING when there is none, LOCKED when it is open. `options` may be NULL. Interrupted, it can be
+/// repeated. [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_destroy(

@@ -26,12 +26,14 @@
  * 20  a directory that was there        keeps its mode
  *     without permission
  * 21  parent 0500                       CREATE of another is READONLY; the one in it works
- * 22  directory 0500                    works read-only; afterwards everything is there
+ * 22  directory 0500                    READONLY, naming it; works read-only; afterwards everything is there
  * 23  empty directory 0500, CREATE      READONLY; still empty
  * 24  table 0000                        reading it is IO with EACCES and its name; the rest works; fine when it is back
  * 25  manifest, log 0000                IO with EACCES and its name; opens when they are back
  * 26  LOCK 0400                         READONLY; works read-only
  * 27  directory 0000                    READONLY with EACCES; esker_destroy is an error; nothing is lost
+ *     esker_destroy
+ * 28  by a symlink, by ".", parent 0500 the files go, the directory stays; OK
  */
 #define _GNU_SOURCE
 #include "hostile.h"
@@ -285,6 +287,8 @@ static void cannot_write_directory(void) {
   become_nobody();
   make_closed("db");
   CHECK(chmod("db", 0500) == 0);
+  STATUS_ERR(ESKER_READONLY, open_as("db", 0, &db));
+  CHECK(names("db") && error.os_errno == EACCES);
   STATUS_ERR(ESKER_OK, open_as("db", ESKER_OPEN_READONLY, &db));
   CHECK(is_whole(db));
   STATUS(ESKER_READONLY, put(db, "log", "3"));
@@ -362,6 +366,24 @@ static void cannot_enter(void) {
   opens_whole("db");
 }
 
+/* What cannot be removed by the name that was given is left, empty. */
+static void destroy_leaves_directory(void) {
+  make_closed("real");
+  CHECK(symlink("real", "link") == 0);
+  STATUS_ERR(ESKER_OK, destroy("link"));
+  CHECK(walk("real", NULL) == 0 && exists("link"));
+  make_closed("real");
+  CHECK(chdir("real") == 0);
+  STATUS_ERR(ESKER_OK, destroy("."));
+  CHECK(walk(".", NULL) == 0 && chdir("..") == 0);
+  become_nobody();
+  make_closed("db");
+  CHECK(chmod(".", 0500) == 0);
+  STATUS_ERR(ESKER_OK, destroy("db"));
+  CHECK(walk("db", NULL) == 0);
+  CHECK(chmod(".", 0700) == 0);
+}
+
 int main(int argc, char **argv) {
   static const struct hostile_case cases[] = {
       {"path is a symlink to a directory", link_to_directory},
@@ -391,6 +413,7 @@ int main(int argc, char **argv) {
       {"cannot read other files", cannot_read_others},
       {"cannot write LOCK", cannot_write_lock},
       {"cannot enter the directory", cannot_enter},
+      {"destroy leaves the directory", destroy_leaves_directory},
   };
   if (argc != 2) return 2;
   run_cases(argv[1], cases, sizeof cases / sizeof cases[0]);

@@ -13,6 +13,8 @@
  *  9  readers in two processes           share it; a writer is LOCKED; one is killed, the other goes on
  * 10  a daemon, forked twice             LOCKED with its pid; opens soon after it was killed
  * 11  a program spawned while open, by posix_spawn: does not keep the lock
+ * 12  LOCK removed while open in another process   LOCKED all the same; nothing is lost
+ * 13  SIGUSR1 while databases are opened and closed   no thread of the library takes one, not even as it starts
  */
 #define _GNU_SOURCE
 #include "hostile.h"
@@ -83,20 +85,18 @@ static int blocks_all(unsigned long long mask) {
   return count == SENT;
 }
 
-/* Whether a thread blocks signals. While libc starts it all are blocked, but then it still has the program's name. */
 static int blocks_signals(const char *task) {
   char path[300], line[256];
-  int begun = 0, blocks = 0;
+  int blocks = 0;
   FILE *status;
   snprintf(path, sizeof path, "/proc/self/task/%s/status", task);
   status = fopen(path, "r");
   if (status == NULL) return 1;
   while (fgets(line, sizeof line, status) != NULL) {
-    if (strncmp(line, "Name:\tesker-", 12) == 0) begun = 1;
     if (strncmp(line, "SigBlk:", 7) == 0) blocks = blocks_all(strtoull(line + 7, NULL, 16));
   }
   fclose(status);
-  return begun && blocks;
+  return blocks;
 }
 
 /* Threads but this one that do not block signals. */
@@ -111,13 +111,6 @@ static int open_to_signals(void) {
   }
   closedir(tasks);
   return count;
-}
-
-/* Threads that have just been made may still be on their way to their first line. */
-static void library_blocks_signals(void) {
-  time_t deadline = time(NULL) + WATCHDOG / 2;
-  while (open_to_signals() > 0 && time(NULL) < deadline) sched_yield();
-  CHECK(open_to_signals() == 0);
 }
 
 static void *send_many(void *stop) {
@@ -138,7 +131,7 @@ static void signals_reach_the_main_thread(void) {
   pthread_t sender;
   int i;
   handle(SIGUSR1);
-  library_blocks_signals();
+  CHECK(open_to_signals() == 0);
   CHECK(pthread_create(&sender, NULL, send_many, (void *)&stop) == 0);
   for (i = 0; i < 5; i++) use(db, &ledger, i * 100);
   stop = 1;
@@ -153,7 +146,7 @@ static void signals_stay_pending(void) {
   int i;
   sigset_t set, pending;
   esker_db *db = open_with("db", busy);
-  library_blocks_signals();
+  CHECK(open_to_signals() == 0);
   sigemptyset(&set);
   for (i = 0; i < SENT; i++) {
     handle(sent[i]);
@@ -365,6 +358,31 @@ static void spawned_program(void) {
   CHECK(posix_spawn_file_actions_destroy(&actions) == 0);
 }
 
+/* As by somebody who thinks it stale. */
+static void lock_removed(void) {
+  static struct ledger ledger;
+  esker_db *db = NULL;
+  struct holder holder = start_holder("db", ESKER_OPEN_CREATE, &ledger);
+  remove_path("db/LOCK");
+  STATUS_ERR(ESKER_LOCKED, open_as("db", 0, &db));
+  STATUS_ERR(ESKER_LOCKED, open_as("db", ESKER_OPEN_READONLY, &db));
+  STATUS_ERR(ESKER_LOCKED, esker_destroy("db", NULL, &error));
+  dismiss(&holder);
+  opens_with_rows("db", &ledger);
+}
+
+static void signals_while_threads_start(void) {
+  static volatile sig_atomic_t stop;
+  pthread_t sender;
+  int i;
+  handle(SIGUSR1);
+  CHECK(pthread_create(&sender, NULL, send_many, (void *)&stop) == 0);
+  for (i = 0; i < 100; i++) close_db(open_with("db", busy));
+  stop = 1;
+  CHECK(pthread_join(sender, NULL) == 0);
+  CHECK(signals > 0 && !strayed);
+}
+
 int main(int argc, char **argv) {
   static const struct hostile_case cases[] = {
       {"a timer interrupts", a_timer_interrupts},
@@ -378,6 +396,8 @@ int main(int argc, char **argv) {
       {"readers in two processes", readers_in_two_processes},
       {"a daemon holds it", daemon_holds},
       {"a spawned program", spawned_program},
+      {"LOCK removed", lock_removed},
+      {"signals while threads start", signals_while_threads_start},
   };
   if (argc != 2) return 2;
   run_cases(argv[1], cases, sizeof cases / sizeof cases[0]);

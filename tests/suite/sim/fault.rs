@@ -23,7 +23,8 @@ fn make_call(fs: &Fs, dir: &Dir, file: &File, call: CallKind) -> Result<()> {
         CallKind::Truncate => file.truncate(8),
         CallKind::Fallocate => file.allocate(8),
         CallKind::List => dir.list().map(|_| ()),
-        CallKind::Lock => dir.lock().map(|_| ()),
+        // Without a file LOCK it is the directory alone that is locked.
+        CallKind::Lock => dir.lock_shared().map(|_| ()),
         CallKind::Stat => dir.stat("a").map(|_| ()),
         CallKind::Mkdir => fs.make_dir(b"/db/sub", 0o700),
         CallKind::Rmdir => fs.remove_dir(b"/db/none").map(|_| ()),
@@ -70,8 +71,6 @@ fn lasting_fault_fails_until_cleared() {
 fn failed_call_changes_nothing() {
     for call in CallKind::ALL {
         let (kernel, fs, dir, file) = world();
-        // `make_call` locks by making the lock file first.
-        drop(dir.lock().unwrap());
         let before = kernel.directory_hash("/db");
         let names = dir.list().unwrap();
         kernel.set_fault(Fault { call, nth: 1, errno: libc::EIO, forever: true, short: false });

@@ -188,7 +188,7 @@ fn directories_are_made_opened_and_removed() {
 #[test]
 fn second_lock_in_one_process_is_refused_with_the_holder() {
     on_both(|_, _, dir| {
-        let mut lock = dir.lock().unwrap();
+        let lock = dir.lock().unwrap();
         // The real kernel's claims know the holder before it has said who it is.
         let pid = u64::from(std::process::id());
         let holder = dir.lock().err().unwrap().detail().value;

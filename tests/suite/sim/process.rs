@@ -84,7 +84,7 @@ fn child_closes_registered_descriptors_and_no_others() {
 fn child_does_not_keep_its_parents_lock_alive() {
     let temp = TempDir::new();
     let dir = temp.open();
-    let mut lock = dir.lock().unwrap();
+    let lock = dir.lock().unwrap();
     lock.announce().unwrap();
     let [reader, writer] = pipe();
     let child = Child::fork(|| {
@@ -126,7 +126,7 @@ fn descriptors_stay_clear_of_the_standard_three() {
 }
 
 #[test]
-fn workers_block_every_signal_for_their_own_thread_only() {
+fn threads_are_started_with_every_signal_blocked_in_them_only() {
     let blocked = || {
         // SAFETY: an all-zero sigset_t is plain data.
         let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -137,10 +137,7 @@ fn workers_block_every_signal_for_their_own_thread_only() {
             .map(|signal| (unsafe { libc::sigismember(&set, signal) }) == 1)
     };
     let before = blocked();
-    let worker = std::thread::spawn(move || {
-        process::block_signals();
-        blocked()
-    });
+    let worker = process::with_signals_blocked(|| std::thread::spawn(blocked));
     assert_eq!(worker.join().unwrap(), [true; 3]);
     assert_eq!(blocked(), before);
 }
