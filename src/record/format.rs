@@ -65,6 +65,8 @@ pub struct FileHeader {
     pub salt: u32,
     /// Bytes behind the records may be those of a former life.
     pub recycled: bool,
+    /// Bytes that the file was made with, where that says something: a log is never shorter until it is closed. Else 0.
+    pub made: u64,
 }
 
 impl FileHeader {
@@ -77,6 +79,7 @@ impl FileHeader {
         out[16..24].copy_from_slice(&self.number.0.to_le_bytes());
         out[24..40].copy_from_slice(&self.db_id);
         out[40..44].copy_from_slice(&self.salt.to_le_bytes());
+        out[44..52].copy_from_slice(&self.made.to_le_bytes());
         let crc = crc32(0, &out[..HEADER_CRC_AT]);
         out[HEADER_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -117,7 +120,8 @@ impl FileHeader {
                 .with_file(expected.0)
                 .with_value(u64::from(version)));
         }
-        let number = u64_at(bytes, 16).ok_or_else(|| corrupt("the file header is short"))?;
+        let wide = |at| u64_at(bytes, at).ok_or_else(|| corrupt("the file header is short"));
+        let (number, made) = (wide(16)?, wide(44)?);
         if number != expected.0 {
             return Err(corrupt(&format!("the file header names number {number}")));
         }
@@ -125,7 +129,8 @@ impl FileHeader {
             .get(24..40)
             .and_then(|id| DbId::try_from(id).ok())
             .ok_or_else(|| corrupt("the file header is short"))?;
-        Ok(FileHeader { number: expected, db_id, salt, recycled: flags & FLAG_RECYCLED != 0 })
+        let recycled = flags & FLAG_RECYCLED != 0;
+        Ok(FileHeader { number: expected, db_id, salt, recycled, made })
     }
 }
 
@@ -242,8 +247,13 @@ pub fn payload_matches(
 mod tests {
     use super::*;
 
-    const HEADER: FileHeader =
-        FileHeader { number: FileNum(7), db_id: [9; 16], salt: 0x1234_5678, recycled: true };
+    const HEADER: FileHeader = FileHeader {
+        number: FileNum(7),
+        db_id: [9; 16],
+        salt: 0x1234_5678,
+        recycled: true,
+        made: 1 << 40,
+    };
 
     #[test]
     fn file_header_round_trips_and_every_flipped_bit_is_refused() {

@@ -210,7 +210,7 @@ impl ManifestWriter {
         let (temp, name) =
             (FileKind::ManifestTemp(number).name(), FileKind::Manifest(number).name());
         let salt = fs.random_u64() as u32;
-        let header = FileHeader { number, db_id: state.db_id, salt, recycled: false };
+        let header = FileHeader { number, db_id: state.db_id, salt, recycled: false, made: 0 };
         let writer = match ManifestWriter::write_base(dir, &temp, header, state, edit_number) {
             Ok(writer) => writer,
             Err(error) => {

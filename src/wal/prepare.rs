@@ -66,7 +66,7 @@ pub fn prepare(
     let capacity = capacity_for(payload_bytes)?;
     let name = log_name(number);
     let file = dir.create(&name, Area::Wal)?;
-    let header = FileHeader { number, db_id, salt: new_salt(fs), recycled: false };
+    let header = FileHeader { number, db_id, salt: new_salt(fs), recycled: false, made: capacity };
     match write_header(&file, &header, capacity).and_then(|()| dir.sync()) {
         Ok(()) => Ok(NewLog { number, salt: header.salt, recycled: false, file, capacity }),
         Err(error) => match dir.unlink(&name) {
@@ -100,7 +100,7 @@ pub fn recycle(
     let capacity = capacity_for(payload_bytes)?;
     let old_name = log_name(old);
     let file = dir.open_write(&old_name, Area::Wal)?;
-    let header = FileHeader { number, db_id, salt: new_salt(fs), recycled: true };
+    let header = FileHeader { number, db_id, salt: new_salt(fs), recycled: true, made: capacity };
     write_header(&file, &header, capacity)
         .and_then(|()| dir.rename(&old_name, &log_name(number)))
         .and_then(|()| dir.sync())

@@ -127,6 +127,9 @@ pub fn decide(dir: &Dir, facts: &LogFacts) -> Result<Recovered> {
     if let Some(mark) = &facts.close {
         check_close(&logs, mark)?;
     }
+    for candidate in &logs {
+        candidate.log.check_length(&candidate.scan)?;
+    }
     let mut recovered = walk(&logs)?;
     recovered.leftovers = leftovers;
     Ok(recovered)

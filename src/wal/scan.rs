@@ -22,6 +22,8 @@ pub(super) struct LogFile {
     pub number: FileNum,
     pub salt: u32,
     pub size: u64,
+    /// Size it was made with; 0 where the header does not say.
+    made: u64,
     /// Whether stale bytes of a former life may follow the records.
     pub recycled: bool,
     pub start: Option<LogStart>,
@@ -73,7 +75,8 @@ pub(super) fn open_listed(dir: &Dir, number: FileNum, salt: u32, db_id: &DbId) -
     }
     let size = file.size()?;
     let start = read_start(&file, &header)?;
-    Ok(LogFile { number, salt, size, recycled: header.recycled, start, file })
+    let FileHeader { recycled, made, .. } = header;
+    Ok(LogFile { number, salt, size, made, recycled, start, file })
 }
 
 /// Whether a listed log holds nothing but sound records up to `end`, where one of them ends. Others may append to it.
@@ -146,6 +149,16 @@ impl LogFile {
     /// A reader over the records that may count.
     pub fn records(&self, limit: u64) -> RecordReader<'_> {
         RecordReader::new(&self.file, self.salt, limit)
+    }
+
+    /// Only a close makes a log shorter than it was made, once its CLOSE is durable (D15).
+    pub fn check_length(&self, scan: &Scan) -> Result<()> {
+        let closed = scan.close.is_some() && scan.bad == self.size;
+        if self.size >= self.made || closed {
+            return Ok(());
+        }
+        let what = format!("was made with {} bytes and ends without a CLOSE", self.made);
+        Err(damaged(self.number, self.size, &what))
     }
 
     /// Reads the whole log. No record counts that ends beyond `limit`; none is evidence whose sequence is

@@ -240,14 +240,15 @@ impl LogWriter {
         let synced = self.sync.durable_of(current.number);
         let len = self.append_empty(&current, RecordKind::Close, synced)?;
         let end = current.end.saturating_add(len);
-        // Before the sync, which covers the size with the bytes.
-        current.file.truncate(end).map_err(|error| error.with_file(current.number.0))?;
         self.newest.len = end;
         self.newest.last_seq = self.last_seq;
         self.sync.publish(current.number, end, self.last_seq);
         if !planted::is(Planted::CloseNotSynced) {
             self.sync.sync(|_| ())?;
         }
+        // Behind the sync: a log that is shorter than it was made and has no CLOSE is damaged.
+        let cut = current.file.truncate(end).and_then(|()| current.file.sync_data());
+        cut.map_err(|error| error.with_file(current.number.0))?;
         Ok(Some((current.number, end)))
     }
 }

@@ -295,10 +295,13 @@ fn made(killed: bool, rows: u32, after: &dyn Fn(&Db)) -> Files {
     };
     let mut files = image.files(PATH);
     files.retain(|(name, _)| name != "LOCK");
-    for (_, bytes) in &mut files {
+    for (name, bytes) in &mut files {
         // Files are allocated ahead. What follows the content is zeros, and looking at them is all the time there is.
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(used.next_multiple_of(8) + if killed { 64 } else { 0 });
+        if name.ends_with(".wal") {
+            fix::any_length(bytes);
+        }
     }
     files
 }

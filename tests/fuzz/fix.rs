@@ -35,6 +35,13 @@ pub fn records(bytes: &[u8], torn: u8, change: Change<'_>) -> Vec<u8> {
     out
 }
 
+/// Has the header of a log say nothing of the file's length, which may then be any.
+pub fn any_length(log: &mut [u8]) {
+    log[44..52].fill(0);
+    let crc = crc32(0, &log[..60]);
+    log[60..64].copy_from_slice(&crc.to_le_bytes());
+}
+
 /// Appends the records of `bytes` to `out`, which is a file with `salt` up to here.
 pub fn append(out: &mut Vec<u8>, bytes: &[u8], salt: u32, torn: u8, change: Change<'_>) {
     let (mut at, mut number) = (0, 0u32);

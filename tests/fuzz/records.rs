@@ -177,7 +177,8 @@ pub fn manifest(data: &[u8]) -> bool {
     }
     let Some(loaded) = loaded(&file) else { return false };
     // The state is what a base of it says.
-    let header = FileHeader { number: FileNum(9), db_id: loaded.db_id, salt: 1, recycled: false };
+    let header =
+        FileHeader { number: FileNum(9), db_id: loaded.db_id, salt: 1, recycled: false, made: 0 };
     let (image, last) = base_image(&header, &loaded, 1);
     assert!(last > 1);
     assert_eq!(self::loaded(&image).as_ref(), Some(&loaded), "a base says the state again");

@@ -18,7 +18,7 @@ const NUMBER: FileNum = FileNum(7);
 
 fn header() -> FileHeader {
     let db_id = std::array::from_fn(|i| i as u8);
-    FileHeader { number: NUMBER, db_id, salt: SALT, recycled: false }
+    FileHeader { number: NUMBER, db_id, salt: SALT, recycled: false, made: 4096 }
 }
 
 fn log_start() -> LogStart {

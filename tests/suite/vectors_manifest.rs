@@ -76,7 +76,7 @@ fn the_edit_of_the_format_page_is_what_the_code_writes_and_reads() {
 #[test]
 fn the_manifest_of_the_format_page_is_what_the_code_writes_and_reads() {
     let number = FileNum(5);
-    let header = FileHeader { number, db_id: DB_ID, salt: SALT, recycled: false };
+    let header = FileHeader { number, db_id: DB_ID, salt: SALT, recycled: false, made: 0 };
     let (mut built, last) = base_image(&header, &base(), 40);
     let base_end = built.len() as u64;
     let edit = flush().encode();

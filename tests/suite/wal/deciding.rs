@@ -1,6 +1,7 @@
 //! What recovery counts, drops and refuses.
 
 use super::{FIRST, PATH, Rig, batch, name};
+use esker::internals::checksum::crc32;
 use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::types::{FileNum, KeyspaceId};
 use esker::internals::wal::recover::{decide, replay};
@@ -29,14 +30,45 @@ fn a_torn_tail_is_dropped_and_counted() {
 }
 
 #[test]
-fn a_file_cut_short_is_a_torn_tail_too() {
+fn a_file_shorter_than_it_was_made_is_refused_wherever_it_ends() {
     let mut rig = Rig::new(2);
     rig.put("a");
     rig.put("b");
     let bytes = rig.bytes_of(1);
+    // Where a record ends, in the middle of one, and where there are only zeros.
+    for len in [SECOND, SECOND + 40, bytes.len() as u64 - 1] {
+        rig.set_bytes(1, &bytes[..len as usize]);
+        let message = rig.assert_refused(1, len);
+        assert!(message.contains(&format!("was made with {}", bytes.len())), "{message}");
+    }
+}
+
+/// A log of a build that did not write down how long it was made.
+#[test]
+fn a_file_of_unknown_length_that_is_cut_short_is_a_torn_tail() {
+    let mut rig = Rig::new(2);
+    rig.put("a");
+    rig.put("b");
+    let mut bytes = rig.bytes_of(1);
+    bytes[44..52].fill(0);
+    let crc = crc32(0, &bytes[..60]);
+    bytes[60..64].copy_from_slice(&crc.to_le_bytes());
     rig.set_bytes(1, &bytes[..SECOND as usize + 40]);
     let (recovered, seqs) = rig.recovered();
     assert_eq!((seqs, recovered.dropped_bytes), (vec![1], 40));
+}
+
+/// A power cut may leave the cut of a close without the manifest's word of it; then the CLOSE is there.
+#[test]
+fn a_file_cut_by_a_close_that_no_manifest_knows_of_is_whole() {
+    let mut rig = Rig::new(2);
+    rig.put("a");
+    rig.close();
+    rig.facts.close = None;
+    assert_eq!(rig.recovered().1, [1]);
+    let bytes = rig.bytes_of(1);
+    rig.set_bytes(1, &bytes[..bytes.len() - 24]);
+    rig.assert_refused(1, bytes.len() as u64 - 24);
 }
 
 #[test]

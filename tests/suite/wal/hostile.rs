@@ -16,8 +16,10 @@ fn crafted(kind: RecordKind, number: u64, synced: u64, payload: &[u8]) -> Rig {
     rig.rotate();
     let salt = rig.facts.listed[0].1;
     let mut bytes = rig.bytes_of(1);
+    let made = bytes.len();
     bytes.truncate(FIRST as usize);
     append_record(&mut bytes, salt, FIRST, kind, number, synced, payload);
+    bytes.resize(made, 0);
     rig.set_bytes(1, &bytes);
     rig
 }
