@@ -27,3 +27,7 @@ reliability: ## makes the figures of docs/RELIABILITY.md from docs/reliability.c
 .PHONY: fuzz
 fuzz: ## every decoder under libFuzzer for TIME seconds each (TARGETS="log table"); needs nightly Rust and a C++ compiler
 	scripts/fuzz.sh $(TIME) $(TARGETS)
+
+.PHONY: tsan
+tsan: ## what works in threads under ThreadSanitizer, TIME seconds for each campaign; needs nightly Rust with rust-src
+	scripts/test-tsan.sh $(TIME)

@@ -13,9 +13,9 @@ static FLAG: AtomicPtr<AtomicU8> = AtomicPtr::new(std::ptr::null_mut());
 static UNMAPPED_FLAG: AtomicU8 = AtomicU8::new(0);
 static SETUP: OnceLock<()> = OnceLock::new();
 
-/// Lock descriptors of open databases, two of each; -1 is a free place.
+/// Lock descriptors of open databases, two of each, plus one: 0 is a free place, and costs the library's file nothing.
 const LOCKS: usize = 2048;
-static LOCK_FDS: [AtomicI32; LOCKS] = [const { AtomicI32::new(-1) }; LOCKS];
+static LOCK_FDS: [AtomicI32; LOCKS] = [const { AtomicI32::new(0) }; LOCKS];
 
 /// Prepares fork detection; cheap to repeat. Called by every function that makes a handle.
 pub fn prepare() {
@@ -55,7 +55,7 @@ extern "C" fn in_child() {
         unsafe { (*flag).store(0, Ordering::Relaxed) };
     }
     for place in &LOCK_FDS {
-        let fd = place.swap(-1, Ordering::AcqRel);
+        let fd = place.swap(0, Ordering::AcqRel) - 1;
         if fd >= 0 {
             // SAFETY: the child's copy of the descriptor; every handle in the child is dead (FORKED), so
             // nobody closes it a second time.
@@ -76,13 +76,13 @@ pub fn register_lock(fd: i32) -> bool {
     prepare();
     LOCK_FDS
         .iter()
-        .any(|place| place.compare_exchange(-1, fd, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+        .any(|place| place.compare_exchange(0, fd + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok())
 }
 
 /// Forgets a lock descriptor, before it is closed.
 pub fn unregister_lock(fd: i32) {
     for place in &LOCK_FDS {
-        if place.compare_exchange(fd, -1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if place.compare_exchange(fd + 1, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             return;
         }
     }

@@ -37,3 +37,5 @@ mod recipes;
 mod metrics;
 mod memory;
 mod fuzz;
+#[cfg(esker_tsan)]
+mod race;
