@@ -31,3 +31,15 @@ fuzz: ## every decoder under libFuzzer for TIME seconds each (TARGETS="log table
 .PHONY: tsan
 tsan: ## what works in threads under ThreadSanitizer, TIME seconds for each campaign; needs nightly Rust with rust-src
 	scripts/test-tsan.sh $(TIME)
+
+# A build without the checks of src/checks.rs, for this measurement only.
+UNCHECKED := $(BUILD)/bench/unchecked
+PAIRS     ?= 10
+
+.PHONY: bench-checks
+bench-checks: $(BUILD)/bench/bench ## what the checks cost that are always on: PAIRS interleaved runs of N keys; fails above 5 %
+	CARGO_PROFILE_RELEASE_LTO=fat $(CARGO) rustc --locked --release --lib --crate-type cdylib --features unchecked \
+	  --target-dir $(TARGET_DIR)/unchecked
+	@mkdir -p $(UNCHECKED)
+	cp $(TARGET_DIR)/unchecked/release/libesker.so $(UNCHECKED)/libesker.so.$(ABI)
+	scripts/bench-checks.py $(BUILD)/bench/bench $(BUILD) $(UNCHECKED) $(BENCH_DIR).checks $(N) $(PAIRS)

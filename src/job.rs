@@ -12,6 +12,7 @@
 //! 4. What a job read is what its inputs say they hold, what it wrote is what its outputs say they hold,
 //!    and read = written + dropped. Otherwise there is no outcome but `CORRUPT`.
 
+use crate::checks::CHECKS;
 use crate::compress::Codec;
 use crate::env::api::{Dir, Fs};
 use crate::env::path::FileKind;
@@ -226,7 +227,7 @@ fn mismatch(ctx: &JobContext, message: String) -> Error {
 
 /// What was read must be what the inputs say they hold.
 pub fn check_read(ctx: &JobContext, what: &str, entries: u64, entries_in: u64) -> Result<()> {
-    if entries_in != entries {
+    if CHECKS && entries_in != entries {
         return Err(mismatch(ctx, format!("{what} read {entries_in} of {entries} entries")));
     }
     Ok(())
@@ -240,7 +241,8 @@ fn check_written(
 ) -> Result<()> {
     let Counts { entries_in, entries_out, entries_dropped } = counts;
     let written = outputs.iter().fold(0, |sum: u64, meta| sum.saturating_add(meta.entries));
-    if written != entries_out || entries_in != entries_out.saturating_add(entries_dropped) {
+    let wrong = written != entries_out || entries_in != entries_out.saturating_add(entries_dropped);
+    if CHECKS && wrong {
         let message = format!(
             "{what} read {entries_in} entries, kept {entries_out}, dropped {entries_dropped}, \
              wrote {written}"

@@ -16,6 +16,7 @@ mod error;
 mod types;
 mod sync;
 mod planted;
+mod checks;
 mod retire;
 mod hash;
 mod checksum;

@@ -12,6 +12,7 @@
 
 use crate::block::builder::BlockBuilder;
 use crate::block::format::BLOCK_ENTRIES_MAX;
+use crate::checks::CHECKS;
 use crate::checksum::place;
 use crate::env::api::File;
 use crate::error::{Area, Error, ErrorKind, Result};
@@ -163,7 +164,7 @@ impl TableBuilder {
         let kind = tag_kind(tag).ok_or_else(|| corrupt("an entry has an unknown kind"))?;
         // A closed block is followed at once by an entry, so an empty one means no entry yet.
         let first = self.block.is_empty();
-        if !first && self.compare_with_last(key, tag) != Ordering::Less {
+        if CHECKS && !first && self.compare_with_last(key, tag) != Ordering::Less {
             return Err(self.order.blame(corrupt("an entry is not above the one before it")));
         }
         if first || self.last_key() != key {
