@@ -30,7 +30,7 @@ def run(program, library, directory, n, cache):
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
     table = os.path.join(directory, "rows.csv")
-    arguments = [directory + "/db", f"n={n}", f"reads={n // 2}", "rounds=1", "engines=esker", f"cache_mib={cache}",
+    arguments = [directory + "/db", f"n={n}", f"reads={n // 2}", "rounds=1", "engines=esker", "buffer_mib=16", f"cache_mib={cache}",
                  f"rows={ROWS}", f"csv={table}"]
     environment = dict(os.environ, LD_LIBRARY_PATH=library)
     subprocess.run([program, *arguments], env=environment, check=True, stdout=subprocess.DEVNULL,

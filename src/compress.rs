@@ -85,8 +85,8 @@ impl Packer {
             out.extend_from_slice(self.scratch.get(..len).unwrap_or_default());
         }
         if self.scratch.len() > SCRATCH_KEPT {
-            self.scratch.truncate(SCRATCH_KEPT);
-            self.scratch.shrink_to_fit();
+            // Not shrunk: that is an allocation, too, and one that may not fail.
+            self.scratch = Vec::new();
         }
         Ok(packs)
     }

@@ -181,6 +181,8 @@ impl BlockBuilder {
         debug_assert!(tag_seq(tag) <= SEQ_MAX && tag_kind(tag).is_some());
         reserve(&mut self.keys, key.len())?;
         reserve(&mut self.values, value.len())?;
+        let room = self.entries.try_reserve(1);
+        room.map_err(|_| Error::no_memory(Area::Table, size_of::<Pending>()))?;
         if self.is_empty() {
             (self.first_key_len, self.shared_len) = (key.len(), key.len());
             (self.key_len_min, self.key_len_max) = (key.len(), key.len());
@@ -310,7 +312,10 @@ impl BlockBuilder {
         const KEEP: usize = 8 << 20;
         for buf in [&mut self.keys, &mut self.values] {
             buf.clear();
-            buf.shrink_to(KEEP);
+            // Not shrunk: that is an allocation, too, and one that may not fail.
+            if buf.capacity() > KEEP {
+                *buf = Vec::new();
+            }
         }
         self.entries.clear();
         (self.first_key_len, self.last_key_len) = (0, 0);

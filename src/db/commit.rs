@@ -152,8 +152,13 @@ impl CommitQueue {
         if queue.stalled && patience.no_stall {
             return Role::Done(Err(timed_out()));
         }
+        let mut own = Vec::new();
+        if own.try_reserve_exact(bytes.len()).is_err() {
+            return Role::Done(Err(Error::no_memory(Area::Batch, bytes.len())));
+        }
+        own.extend_from_slice(bytes);
         let waiter = Arc::new(Waiter {
-            bytes: bytes.to_vec(),
+            bytes: own,
             count,
             durability,
             patience,

@@ -3,7 +3,7 @@
 //! Invariants
 //! 1. An unknown kind, or a known one with damaged parameters, answers "may match" for every key.
 
-use crate::error::Result;
+use crate::error::{Area, Error, Result};
 use crate::filter::blocked::{self, BlockedBloom};
 use crate::filter::classic::{self, ClassicBloom};
 
@@ -80,10 +80,13 @@ impl FilterBuilder {
     }
 
     /// Takes `hash64(key, 0)` of each distinct key once.
-    pub fn add(&mut self, hash: u64) {
+    pub fn add(&mut self, hash: u64) -> Result<()> {
         if self.bits_per_key != 0 {
+            let room = self.hashes.try_reserve(1);
+            room.map_err(|_| Error::no_memory(Area::Table, 8 * self.hashes.len()))?;
             self.hashes.push(hash);
         }
+        Ok(())
     }
 
     /// Bytes the filter block would have.
@@ -112,7 +115,7 @@ mod tests {
     fn unknown_or_damaged_filters_never_hide_a_key() {
         for kind in KINDS {
             let mut builder = FilterBuilder::new(kind, 10);
-            builder.add(1);
+            builder.add(1).unwrap();
             let good = builder.finish().unwrap();
             assert!(Filter::open(good.clone()).is_some());
             for other in [0, 3, 255] {
@@ -132,7 +135,7 @@ mod tests {
     fn each_kind_writes_its_number_and_hides_absent_keys() {
         for (kind, number) in KINDS.into_iter().zip([1, 2]) {
             let mut builder = FilterBuilder::new(kind, 10);
-            (0..1000u64).for_each(|n| builder.add(hash64(&n.to_le_bytes(), 0)));
+            (0..1000u64).for_each(|n| builder.add(hash64(&n.to_le_bytes(), 0)).unwrap());
             let bytes = builder.finish().unwrap();
             assert_eq!(bytes[0], number);
             let filter = Filter::open(bytes);

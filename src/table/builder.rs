@@ -168,7 +168,7 @@ impl TableBuilder {
             return Err(self.order.blame(corrupt("an entry is not above the one before it")));
         }
         if first || self.last_key() != key {
-            self.filter.add(hash64(key, 0));
+            self.filter.add(hash64(key, 0))?;
         }
         Ok(kind)
     }
@@ -209,7 +209,10 @@ impl TableBuilder {
         self.file.write_all_at(&self.out, self.written)?;
         self.written += self.out.len() as u64;
         self.out.clear();
-        self.out.shrink_to(4 * PIECE_LEN);
+        // Not shrunk: that is an allocation, too, and one that may not fail.
+        if self.out.capacity() > 4 * PIECE_LEN {
+            self.out = Vec::new();
+        }
         Ok(())
     }
 
@@ -273,6 +276,8 @@ impl TableBuilder {
             return Ok(SectionHandle::default());
         }
         let handle = SectionHandle::of(bytes, self.offset(), self.salt)?;
+        let reserved = self.out.try_reserve(bytes.len());
+        reserved.map_err(|_| Error::no_memory(Area::Table, bytes.len()))?;
         self.out.extend_from_slice(bytes);
         if self.out.len() >= PIECE_LEN {
             self.write_out()?;

@@ -101,6 +101,10 @@ impl IndexBuilder {
             Some(next) if !continues => self.order.separator(last, next),
             _ => last,
         };
+        let room = self.heap.try_reserve(separator.len());
+        let room = room.and_then(|()| self.ends.try_reserve(1));
+        let room = room.and_then(|()| self.block_words.try_reserve(1));
+        room.map_err(|_| Error::no_memory(Area::Table, self.heap.len()))?;
         self.heap.extend_from_slice(separator);
         if self.heap.len() >= CONTINUES as usize {
             return Err(too_large());

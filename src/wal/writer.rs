@@ -159,7 +159,10 @@ impl LogWriter {
         let written = current.file.write_all_at(&self.scratch, current.end);
         let len = self.scratch.len() as u64;
         self.scratch.clear();
-        self.scratch.shrink_to(SCRATCH_KEPT);
+        // Not shrunk: that is an allocation, too, and one that may not fail.
+        if self.scratch.capacity() > SCRATCH_KEPT {
+            self.scratch = Vec::new();
+        }
         if !planted::is(Planted::AppendErrorForgotten) {
             written.map_err(|error| error.with_file(current.number.0))?;
         }

@@ -202,7 +202,8 @@ fn of_filters(seeds: &mut Vec<Seed>) {
     for (at, kind) in [FilterKind::Blocked, FilterKind::Classic].into_iter().enumerate() {
         for (keys, bits) in [(1, 1), (40, 10), (90, 20)] {
             let mut builder = FilterBuilder::new(kind, bits);
-            (0..keys as u64).for_each(|n| builder.add(hash64(&n.to_le_bytes(), 0)));
+            (0..keys as u64)
+                .for_each(|n| builder.add(hash64(&n.to_le_bytes(), 0)).expect("memory"));
             let bytes = builder.finish().expect("there is memory");
             seeds.push(("filter", [&[0, 0], &bytes[..]].concat()));
             let mode = 1 | (at as u8) << 1;

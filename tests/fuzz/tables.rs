@@ -207,7 +207,7 @@ pub fn filter(data: &[u8]) -> bool {
     }
     let kind = if mode & 2 == 0 { FilterKind::Blocked } else { FilterKind::Classic };
     let mut builder = FilterBuilder::new(kind, u32::from(bits));
-    hashes.iter().for_each(|(_, hash)| builder.add(*hash));
+    hashes.iter().for_each(|(_, hash)| builder.add(*hash).expect("memory"));
     let filter = Filter::open(builder.finish().expect("there is memory"));
     assert_eq!(filter.is_some(), bits > 0, "what was built opens");
     assert!(hashes.iter().all(|(key, hash)| filter.may_contain(key, *hash)));
