@@ -94,13 +94,24 @@ pub struct Outputs<'c> {
     bottom: bool,
     /// Every file made, in order; emptied when they have an outcome.
     created: Vec<FileNum>,
+    /// Of the directory, before the first was made.
+    failed_syncs: u64,
     finished: Vec<TableMeta>,
 }
 
 impl<'c> Outputs<'c> {
     pub fn new(ctx: &'c JobContext, keyspace: KeyspaceId, level: u8) -> Outputs<'c> {
-        let (created, finished) = (Vec::new(), Vec::new());
-        Outputs { ctx, keyspace, level, open: None, cut: false, bottom: false, created, finished }
+        Outputs {
+            ctx,
+            keyspace,
+            level,
+            open: None,
+            cut: false,
+            bottom: false,
+            created: Vec::new(),
+            failed_syncs: ctx.dir.failed_syncs(),
+            finished: Vec::new(),
+        }
     }
 
     /// Says that no deeper level holds tables: only then a codec is used.
@@ -182,7 +193,7 @@ impl<'c> Outputs<'c> {
         self.close()?;
         check_written(self.ctx, what, counts, &self.finished)?;
         if !self.created.is_empty() && !planted::is(Planted::NameNotSynced) {
-            self.ctx.dir.sync()?;
+            self.ctx.dir.sync_since(self.failed_syncs)?;
         }
         self.created.clear();
         let metas = std::mem::take(&mut self.finished);

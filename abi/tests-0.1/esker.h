@@ -14,8 +14,9 @@
  *             failure they are zeroed. (The place of a new handle is NULL on every failure.)
  * Common      Any function that takes a handle may return MISUSE (NULL, freed or wrong-type handle), CLOSED
  * errors      (the database was closed with DETACH), FORKED (called in a forked child), PANIC (a bug in
- *             esker, contained), NOMEM. Any function that makes a handle may return LIMIT (1,048,575 handles
- *             are alive). Any function that takes a sized struct may return ABI_MISMATCH, before it did
+ *             esker, contained), NOMEM (an allocation of more than 4 KiB failed; when a smaller one does, the
+ *             process ends). Any function that makes a handle may return LIMIT (1,048,575 handles are
+ *             alive). Any function that takes a sized struct may return ABI_MISMATCH, before it did
  *             anything. Any function that touches files may return IO, NOSPACE, CORRUPT. Only statuses
  *             beyond these are listed. A NULL pointer with a length other than 0 is INVALID; NULL with 0 is
  *             empty. Unknown flags are INVALID; a key over 65,535 bytes and a value over 1 GiB are LIMIT, a

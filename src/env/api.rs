@@ -17,7 +17,7 @@ use crate::env::real;
 #[cfg(feature = "sim")]
 use crate::env::sim::{SimFd, SimKernel};
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -127,7 +127,7 @@ impl Fs {
                 _ => error,
             }
         })?;
-        Ok(Dir { fd, path: shown(path), file_mode })
+        Ok(Dir { fd, path: shown(path), file_mode, failed_syncs: Mutex::new(0) })
     }
 
     /// Makes a directory (its parent must exist); fine when it is there already.
@@ -228,6 +228,8 @@ pub struct Dir {
     fd: Fd,
     path: String,
     file_mode: u32,
+    /// Syncs of it that failed.
+    failed_syncs: Mutex<u64>,
 }
 
 impl Dir {
@@ -346,10 +348,31 @@ impl Dir {
         }
     }
 
+    /// Syncs of the directory that have failed. To be asked before names are made, renamed or removed, and given to
+    /// `sync_since`.
+    pub fn failed_syncs(&self) -> u64 {
+        *self.failed_syncs.lock()
+    }
+
     /// Makes created, renamed and removed names durable.
     pub fn sync(&self) -> Result<()> {
-        dispatch!(&self.fd, fd => retry(|| real::fsync(fd)), retry(|| fd.fsync()))
-            .map_err(|errno| os_error(errno, Area::Directory, "syncing directory", &self.path))
+        self.sync_since(u64::MAX)
+    }
+
+    /// The same for names that were changed when `failed` syncs had failed: when another has failed since, whoever asked for
+    /// it, the kernel may have dropped them and report success for what is gone.
+    pub fn sync_since(&self, failed: u64) -> Result<()> {
+        let mut failures = self.failed_syncs.lock();
+        let synced = dispatch!(&self.fd, fd => retry(|| real::fsync(fd)), retry(|| fd.fsync()));
+        if let Err(errno) = synced {
+            *failures = failures.saturating_add(1);
+            return Err(os_error(errno, Area::Directory, "syncing directory", &self.path));
+        }
+        if *failures > failed {
+            let message = format!("syncing directory {}: an earlier sync of it failed", self.path);
+            return Err(Error::new(ErrorKind::Io, Area::Directory, message));
+        }
+        Ok(())
     }
 
     /// Makes this directory's own name durable in its parent. A parent that may not be opened for reading

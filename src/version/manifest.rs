@@ -211,6 +211,7 @@ impl ManifestWriter {
             (FileKind::ManifestTemp(number).name(), FileKind::Manifest(number).name());
         let salt = fs.random_u64() as u32;
         let header = FileHeader { number, db_id: state.db_id, salt, recycled: false, made: 0 };
+        let failed = dir.failed_syncs();
         let writer = match ManifestWriter::write_base(dir, &temp, header, state, edit_number) {
             Ok(writer) => writer,
             Err(error) => {
@@ -219,7 +220,7 @@ impl ManifestWriter {
                 return Err(CreateError { error, renamed: false });
             }
         };
-        match dir.rename(&temp, &name).and_then(|()| dir.sync()) {
+        match dir.rename(&temp, &name).and_then(|()| dir.sync_since(failed)) {
             Ok(()) => Ok(writer),
             Err(error) => Err(CreateError { error, renamed: true }),
         }

@@ -65,9 +65,10 @@ pub fn prepare(
 ) -> Result<NewLog> {
     let capacity = capacity_for(payload_bytes)?;
     let name = log_name(number);
+    let failed = dir.failed_syncs();
     let file = dir.create(&name, Area::Wal)?;
     let header = FileHeader { number, db_id, salt: new_salt(fs), recycled: false, made: capacity };
-    match write_header(&file, &header, capacity).and_then(|()| dir.sync()) {
+    match write_header(&file, &header, capacity).and_then(|()| dir.sync_since(failed)) {
         Ok(()) => Ok(NewLog { number, salt: header.salt, recycled: false, file, capacity }),
         Err(error) => match dir.unlink(&name) {
             // The first error is the news; an unlisted log without records is removed at the next open.
@@ -99,11 +100,12 @@ pub fn recycle(
 ) -> Result<NewLog> {
     let capacity = capacity_for(payload_bytes)?;
     let old_name = log_name(old);
+    let failed = dir.failed_syncs();
     let file = dir.open_write(&old_name, Area::Wal)?;
     let header = FileHeader { number, db_id, salt: new_salt(fs), recycled: true, made: capacity };
     write_header(&file, &header, capacity)
         .and_then(|()| dir.rename(&old_name, &log_name(number)))
-        .and_then(|()| dir.sync())
+        .and_then(|()| dir.sync_since(failed))
         .map_err(|error| error.with_file(number.0))?;
     Ok(NewLog { number, salt: header.salt, recycled: true, file, capacity })
 }

@@ -374,6 +374,19 @@ fn suffer(point: &Point, options: &Options, ops: &[Op]) -> Result<bool, String> 
     Ok(fired)
 }
 
+/// Writes, now that the fault is over. A job that met it may end only now; its error may be tried again.
+fn write_again(db: &Db) -> Result<(), String> {
+    for _ in 0..100 {
+        db.resume().map_err(|e| format!("resume: {:?} {e}", e.kind()))?;
+        match db.put(&synced(), b"more", b"") {
+            Err(error) if error.detail().retryable => std::thread::yield_now(),
+            Err(error) => return Err(format!("a write after resume: {error}")),
+            Ok(_) => return Ok(()),
+        }
+    }
+    Err("a write after resume: it is to be tried again, for ever".to_owned())
+}
+
 /// In the same process, now that the fault is over.
 fn recovers(patient: &mut Patient<'_>, point: &Point) -> Result<(), String> {
     let Some(db) = patient.db.clone() else {
@@ -381,8 +394,7 @@ fn recovers(patient: &mut Patient<'_>, point: &Point) -> Result<(), String> {
         let (kill, kernel) = (patient.kill.clone(), patient.kernel.clone());
         return opens(&kernel, patient.options, &kill, "opened after the fault");
     };
-    db.resume().map_err(|e| format!("resume: {:?} {e}", e.kind()))?;
-    db.put(&synced(), b"more", b"").map_err(|e| format!("a write after resume: {e}"))?;
+    write_again(&db)?;
     patient.visible.insert(b"more".to_vec(), Vec::new());
     if !patient.beyond_power {
         let dark = patient.kernel.crash(CrashPolicy::OnlySynced, point.fault.nth + 1);

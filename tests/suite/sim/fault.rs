@@ -218,3 +218,23 @@ fn full_disk_refuses_growth_until_something_is_removed() {
     log.write_all_at(&[1; 8], 92).unwrap();
     assert_eq!(kernel.used(), 100);
 }
+
+/// Two jobs make names; the sync of one fails, and with it the kernel forgets those of the other, whose own sync then finds
+/// nothing to do. (Found by the campaign "faults".)
+#[test]
+fn a_failed_sync_of_a_directory_spoils_the_names_of_whoever_was_making_some() {
+    let (kernel, _fs, dir, _) = world();
+    let failed = dir.failed_syncs();
+    drop(create(&dir, "mine"));
+    let call = CallKind::Fsync;
+    kernel.set_fault(Fault { call, nth: 1, errno: libc::EIO, forever: false, short: false });
+    dir.sync().unwrap_err();
+    let error = dir.sync_since(failed).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    let left = |name| kernel.crash(CrashPolicy::OnlySynced, 1).read_file("/db", name);
+    assert_eq!(left("mine"), None, "it would have been believed to be there");
+    let failed = dir.failed_syncs();
+    drop(create(&dir, "another"));
+    dir.sync_since(failed).unwrap();
+    assert!(left("another").is_some());
+}
