@@ -24,7 +24,7 @@ use sequence::{Sequence, Summary};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use walk::random_view;
 
-pub const CAMPAIGN: Campaign = Campaign { name: "sequences", floor: 6_000, full: 20_000, slice: 0 };
+pub const CAMPAIGN: Campaign = Campaign { name: "sequences", floor: 6_000, full: 10_000, slice: 0 };
 pub const ORDERS: Campaign =
     Campaign { name: "sequences in other orders", floor: 60, full: 600, slice: 0 };
 

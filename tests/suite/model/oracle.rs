@@ -301,9 +301,11 @@ impl Oracle {
             // above the latest, may be given again.
             let places = floor.unwrap_or(0)..versions.len();
             let known = |place: &usize| versions[*place].seq <= latest && fits(place);
-            let kept = places.clone().rev().find(known).or_else(|| places.clone().find(fits));
+            let newest_known = places.clone().rev().find(known);
+            let kept = newest_known.or_else(|| places.clone().find(fits));
             match (kept, row) {
-                (_, None) if floor.is_none() => versions.clear(),
+                // But where a delete is known to be what hides it, the versions below may come back.
+                (_, None) if floor.is_none() && newest_known.is_none() => versions.clear(),
                 (Some(place), _) => {
                     // Older versions stay: after a kill a power cut may still bring one back.
                     versions.truncate(place + 1);
