@@ -87,6 +87,32 @@ pub fn extent() -> Extent {
     }
 }
 
+/// The i-th of `all` in an order in which each comes once and any run of neighbours is spread over all: steps of the golden
+/// section.
+pub fn scattered(i: u64, all: u64) -> u64 {
+    let common = |mut a: u64, mut b: u64| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let golden = (all as f64 * 0.618_034) as u64;
+    let step = (golden.max(1)..).find(|step| common(*step, all) == 1).expect("1 more at most");
+    (u128::from(i) * u128::from(step) % u128::from(all)) as u64
+}
+
+#[test]
+fn scattered_cases_come_once_each_and_spread() {
+    for all in [1, 2, 10, 1_000, 64_162] {
+        let mut seen: Vec<u64> = (0..all).map(|i| scattered(i, all)).collect();
+        let parts: std::collections::BTreeSet<u64> =
+            seen.iter().take(20).map(|place| place * 10 / all).collect();
+        assert!(all < 100 || parts.len() == 10, "{all}: {parts:?}");
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..all), "{all}");
+    }
+}
+
 /// Writes a line past the test harness, which would keep it to itself.
 pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();

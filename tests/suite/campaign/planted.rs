@@ -37,6 +37,8 @@ fn run(test: &str, planted: Option<Planted>) -> (bool, String) {
     }
     if let Some(planted) = planted {
         command.env("ESKER_PLANTED", format!("{planted:?}"));
+        // As long as it may take; the first case that fails ends it.
+        command.env("ESKER_TIME", "40");
     }
     let output = command.output().expect("the campaign runs");
     let text =
