@@ -10,6 +10,7 @@
 //! 2. What comes out has exactly the length that was promised, or it is refused.
 //! 3. What is packed can be unpacked: content that would break a bound stays as it is.
 
+use crate::buffer;
 use crate::coding::{Decoder, put_u32};
 use crate::error::{Area, Error, Result};
 use crate::types::VALUE_LEN_MAX;
@@ -85,8 +86,7 @@ impl Packer {
             out.extend_from_slice(self.scratch.get(..len).unwrap_or_default());
         }
         if self.scratch.len() > SCRATCH_KEPT {
-            // Not shrunk: that is an allocation, too, and one that may not fail.
-            self.scratch = Vec::new();
+            buffer::empty(&mut self.scratch, SCRATCH_KEPT);
         }
         Ok(packs)
     }

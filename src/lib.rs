@@ -17,6 +17,7 @@ mod types;
 mod sync;
 mod planted;
 mod checks;
+mod buffer;
 mod retire;
 mod hash;
 mod checksum;

@@ -35,7 +35,7 @@ pub enum Planted {
     ReplayStopsEarly,
     /// Damage below what is known to have been durable passes for a torn tail.
     EvidenceIgnored,
-    /// A clean close says so before its log is on disk.
+    /// A clean close cuts its log before the CLOSE is on disk.
     CloseNotSynced,
 }
 

@@ -13,10 +13,11 @@ use crate::block::format::{
     BLOCK_HEADER_LEN, BLOCK_TRAILER_LEN, FLAG_FIXED_SUFFIX, FLAG_WIDE_OFFSETS, TAG_MODE_SHIFT,
     TagMode, prefix_of,
 };
+use crate::buffer;
 use crate::checksum::crc32;
 use crate::coding::{put_u32, put_u64, put_varint, varint_len};
 use crate::compress::{Codec, Packer};
-use crate::error::{Area, Error, Result};
+use crate::error::{Area, Result};
 use crate::key::{EntryKind, Tag, tag_kind, tag_seq};
 use crate::order::Order;
 use crate::types::SEQ_MAX;
@@ -50,10 +51,6 @@ pub struct BlockBuilder {
 /// Length of what `a` and `b` both start with.
 pub fn shared_len(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
-}
-
-fn reserve(buf: &mut Vec<u8>, bytes: usize) -> Result<()> {
-    buf.try_reserve(bytes).map_err(|_| Error::no_memory(Area::Table, bytes))
 }
 
 /// Shape of a block: what its size depends on.
@@ -179,10 +176,9 @@ impl BlockBuilder {
     /// Takes an entry; it must come after the last one.
     pub fn add(&mut self, key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
         debug_assert!(tag_seq(tag) <= SEQ_MAX && tag_kind(tag).is_some());
-        reserve(&mut self.keys, key.len())?;
-        reserve(&mut self.values, value.len())?;
-        let room = self.entries.try_reserve(1);
-        room.map_err(|_| Error::no_memory(Area::Table, size_of::<Pending>()))?;
+        buffer::reserve(&mut self.keys, key.len(), Area::Table)?;
+        buffer::reserve(&mut self.values, value.len(), Area::Table)?;
+        buffer::reserve(&mut self.entries, 1, Area::Table)?;
         if self.is_empty() {
             (self.first_key_len, self.shared_len) = (key.len(), key.len());
             (self.key_len_min, self.key_len_max) = (key.len(), key.len());
@@ -214,7 +210,7 @@ impl BlockBuilder {
     ) -> Result<()> {
         let shape = self.shape(None);
         let start = out.len();
-        reserve(out, shape.size())?;
+        buffer::reserve(out, shape.size(), Area::Table)?;
         self.put_columns(out, &shape);
         self.put_entries(out, &shape, start);
         let codec = match self.codec {
@@ -224,7 +220,7 @@ impl BlockBuilder {
         let used = out.len() - start + BLOCK_TRAILER_LEN;
         let len = padded(used);
         assert!(len >= used && len % 8 == 0, "a block is padded to whole 8-byte words");
-        reserve(out, start + len - out.len())?;
+        buffer::reserve(out, start + len - out.len(), Area::Table)?;
         out.resize(start + len - BLOCK_TRAILER_LEN, 0);
         let tail = [codec as u8, 0, 0, 0];
         let body = out.get(start..).unwrap_or_default();
@@ -311,11 +307,7 @@ impl BlockBuilder {
     fn clear(&mut self) {
         const KEEP: usize = 8 << 20;
         for buf in [&mut self.keys, &mut self.values] {
-            buf.clear();
-            // Not shrunk: that is an allocation, too, and one that may not fail.
-            if buf.capacity() > KEEP {
-                *buf = Vec::new();
-            }
+            buffer::empty(buf, KEEP);
         }
         self.entries.clear();
         (self.first_key_len, self.last_key_len) = (0, 0);

@@ -12,6 +12,7 @@
 //!    oldest has waited for the window, a SYNC write comes or `ROOM_BYTES_MAX` wait. Then all of the room
 //!    enters the queue together. The first in the room watches the clock and never leaves it before.
 
+use crate::buffer::reserve;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::options::Durability;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -153,8 +154,8 @@ impl CommitQueue {
             return Role::Done(Err(timed_out()));
         }
         let mut own = Vec::new();
-        if own.try_reserve_exact(bytes.len()).is_err() {
-            return Role::Done(Err(Error::no_memory(Area::Batch, bytes.len())));
+        if let Err(error) = reserve(&mut own, bytes.len(), Area::Batch) {
+            return Role::Done(Err(error));
         }
         own.extend_from_slice(bytes);
         let waiter = Arc::new(Waiter {

@@ -190,7 +190,7 @@ fn open_in(fs: &Fs, dir: Arc<Dir>, options: &Options, flags: OpenFlags) -> Resul
     } else {
         create_in(fs, &dir, options, &retire)?
     };
-    let core = Arc::new(assemble(fs, dir, options, Some(lock), opened, retire));
+    let core = Arc::new(assemble(fs, dir, options, lock, opened, retire));
     core.reprice();
     if flags.read_only {
         core.errors.refuse_writes();
@@ -378,7 +378,7 @@ fn assemble(
     fs: &Fs,
     dir: Arc<Dir>,
     options: &Options,
-    lock: Option<DirLock>,
+    lock: DirLock,
     opened: Opened,
     retire: Arc<RetireList>,
 ) -> DbCore {
@@ -400,7 +400,7 @@ fn assemble(
         options: options.clone(),
         budgeted: share.is_some(),
         share: Mutex::new(share),
-        lock: Mutex::new(lock),
+        lock: Mutex::new(Some(lock)),
         queue: CommitQueue::new(options.group_sync_us),
         writer: Mutex::new(writer),
         log_sync,

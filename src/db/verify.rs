@@ -218,9 +218,9 @@ pub fn verify_path(
         return Err(Error::new(ErrorKind::Missing, Area::Directory, message));
     }
     let _lock = match dir.lock() {
-        Ok(lock) => Some(lock),
-        Err(error) if error.kind() == ErrorKind::ReadOnly => None,
-        Err(error) => return Err(error),
+        // Where nothing may be written, at least no writer comes in.
+        Err(error) if error.kind() == ErrorKind::ReadOnly => dir.lock_shared()?,
+        lock => lock?,
     };
     let listing = Listing::read(&dir)?;
     let mut inspection = Inspection {

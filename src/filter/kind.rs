@@ -3,7 +3,8 @@
 //! Invariants
 //! 1. An unknown kind, or a known one with damaged parameters, answers "may match" for every key.
 
-use crate::error::{Area, Error, Result};
+use crate::buffer::reserve;
+use crate::error::{Area, Result};
 use crate::filter::blocked::{self, BlockedBloom};
 use crate::filter::classic::{self, ClassicBloom};
 
@@ -82,8 +83,7 @@ impl FilterBuilder {
     /// Takes `hash64(key, 0)` of each distinct key once.
     pub fn add(&mut self, hash: u64) -> Result<()> {
         if self.bits_per_key != 0 {
-            let room = self.hashes.try_reserve(1);
-            room.map_err(|_| Error::no_memory(Area::Table, 8 * self.hashes.len()))?;
+            reserve(&mut self.hashes, 1, Area::Table)?;
             self.hashes.push(hash);
         }
         Ok(())

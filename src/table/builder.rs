@@ -12,6 +12,7 @@
 
 use crate::block::builder::BlockBuilder;
 use crate::block::format::BLOCK_ENTRIES_MAX;
+use crate::buffer;
 use crate::checks::CHECKS;
 use crate::checksum::place;
 use crate::env::api::File;
@@ -208,11 +209,7 @@ impl TableBuilder {
     fn write_out(&mut self) -> Result<()> {
         self.file.write_all_at(&self.out, self.written)?;
         self.written += self.out.len() as u64;
-        self.out.clear();
-        // Not shrunk: that is an allocation, too, and one that may not fail.
-        if self.out.capacity() > 4 * PIECE_LEN {
-            self.out = Vec::new();
-        }
+        buffer::empty(&mut self.out, 4 * PIECE_LEN);
         Ok(())
     }
 
@@ -276,8 +273,7 @@ impl TableBuilder {
             return Ok(SectionHandle::default());
         }
         let handle = SectionHandle::of(bytes, self.offset(), self.salt)?;
-        let reserved = self.out.try_reserve(bytes.len());
-        reserved.map_err(|_| Error::no_memory(Area::Table, bytes.len()))?;
+        buffer::reserve(&mut self.out, bytes.len(), Area::Table)?;
         self.out.extend_from_slice(bytes);
         if self.out.len() >= PIECE_LEN {
             self.write_out()?;

@@ -15,6 +15,7 @@
 
 use crate::block::builder::shared_len;
 use crate::block::format::{BLOCK_LEN_MIN, partition};
+use crate::buffer::reserve;
 use crate::checks::CHECKS;
 use crate::coding::{put_u32, put_u64, u16_at, u32_at, u64_at};
 use crate::error::{Area, Error, ErrorKind, Result};
@@ -101,10 +102,9 @@ impl IndexBuilder {
             Some(next) if !continues => self.order.separator(last, next),
             _ => last,
         };
-        let room = self.heap.try_reserve(separator.len());
-        let room = room.and_then(|()| self.ends.try_reserve(1));
-        let room = room.and_then(|()| self.block_words.try_reserve(1));
-        room.map_err(|_| Error::no_memory(Area::Table, self.heap.len()))?;
+        reserve(&mut self.heap, separator.len(), Area::Table)?;
+        reserve(&mut self.ends, 1, Area::Table)?;
+        reserve(&mut self.block_words, 1, Area::Table)?;
         self.heap.extend_from_slice(separator);
         if self.heap.len() >= CONTINUES as usize {
             return Err(too_large());

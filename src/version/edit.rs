@@ -9,7 +9,8 @@
 //! 3. Field ids are on disk for ever; a gap in them is an id kept for a later version.
 //! 4. A field that says one thing comes once; lists repeat their field.
 
-use crate::error::{Area, Error, Result};
+use crate::buffer::reserve;
+use crate::error::{Area, Result};
 use crate::table::meta::TableMeta;
 use crate::types::{DbId, FileNum, KEY_LEN_MAX, KeyspaceId, SeqNo};
 use crate::version::field::{
@@ -306,7 +307,7 @@ fn once<T>(slot: &mut Option<T>, value: T, field: &Field<'_>) -> Result<()> {
 }
 
 fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
-    list.try_reserve(1).map_err(|_| Error::no_memory(Area::Manifest, std::mem::size_of::<T>()))?;
+    reserve(list, 1, Area::Manifest)?;
     list.push(item);
     Ok(())
 }

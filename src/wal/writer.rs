@@ -12,6 +12,7 @@
 //! 4. A log always keeps room for a STAMP and a CLOSE inside its allocation.
 
 use crate::batch::count_of;
+use crate::buffer;
 use crate::env::api::{Dir, File};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::planted::{self, Planted};
@@ -158,11 +159,7 @@ impl LogWriter {
         self.encode_group(&current, batches, synced)?;
         let written = current.file.write_all_at(&self.scratch, current.end);
         let len = self.scratch.len() as u64;
-        self.scratch.clear();
-        // Not shrunk: that is an allocation, too, and one that may not fail.
-        if self.scratch.capacity() > SCRATCH_KEPT {
-            self.scratch = Vec::new();
-        }
+        buffer::empty(&mut self.scratch, SCRATCH_KEPT);
         if !planted::is(Planted::AppendErrorForgotten) {
             written.map_err(|error| error.with_file(current.number.0))?;
         }

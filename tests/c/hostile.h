@@ -1,4 +1,4 @@
-/* What hostile.c and hostile_limits.c share: every case runs in a process and a directory of its own, so that it may
+/* What hostile*.c and memory.c share: every case runs in a process and a directory of its own, so that it may
  * close descriptors, lower limits or change its user, and a signal or a hang is one failed case. The process of main
  * never calls esker: its children would be answered FORKED. */
 #ifndef HOSTILE_H

@@ -14,14 +14,14 @@ mod plan;
 mod sequence;
 mod walk;
 
-use crate::campaign::frame::{Campaign, Cases, Counts, run};
+use crate::campaign::frame::{Campaign, Cases, Counts, attempt, run};
 pub use dice::{Dice, KeySpace, value};
 use esker::internals::order::{CustomOrder, Order};
 use esker::internals::sync::Arc;
+pub use oracle::Change;
 use oracle::Falsehood;
 pub use plan::Plan;
 use sequence::{Sequence, Summary};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use walk::random_view;
 
 pub const CAMPAIGN: Campaign = Campaign { name: "sequences", floor: 6_000, full: 10_000, slice: 0 };
@@ -30,28 +30,14 @@ pub const ORDERS: Campaign =
 
 /// Runs a sequence; a failing one runs once more, to tell what it did before it failed.
 fn run_one(seed: u64) -> Result<Summary, String> {
-    run_made(seed, || Sequence::new(seed))
+    run_made(|| Sequence::new(seed))
 }
 
-fn run_made(seed: u64, make: impl Fn() -> Result<Sequence, String>) -> Result<Summary, String> {
-    let again = || match attempt(seed, &make, Sequence::run_traced) {
-        Ok(_) => "(and it passes when run again)".to_owned(),
-        Err(traced) => traced,
-    };
-    attempt(seed, &make, Sequence::run).map_err(|text| format!("{text}\n{}", again()))
-}
-
-fn attempt(
-    seed: u64,
-    make: impl Fn() -> Result<Sequence, String>,
-    run: impl FnOnce(&mut Sequence) -> Result<Summary, String>,
-) -> Result<Summary, String> {
-    let run = || make().and_then(|mut sequence| run(&mut sequence));
-    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.unwrap_or_else(|| "panicked".to_owned()))
-    });
-    result.map_err(|text| format!("ESKER_SEED={seed}: {text}"))
+fn run_made(make: impl Fn() -> Result<Sequence, String>) -> Result<Summary, String> {
+    attempt(|| make()?.run()).map_err(|text| match attempt(|| make()?.run_traced()) {
+        Ok(_) => format!("{text}\n(and it passes when run again)"),
+        Err(traced) => format!("{text}\n{traced}"),
+    })
 }
 
 /// What a sequence saw, for the sums of a campaign.
@@ -101,7 +87,7 @@ fn sequences_in_other_orders_agree_with_a_map_sorted_so() {
         .collect();
     let tally = run(&ORDERS, &Cases::Endless, |seed| {
         let order = &orders[(seed % orders.len() as u64) as usize];
-        let made = run_made(seed, || Sequence::ordered(seed, order));
+        let made = run_made(|| Sequence::ordered(seed, order));
         made.map(|summary| counts(&summary)).map_err(|text| format!("{order:?}: {text}"))
     });
     let tame = tally.count("crashes") == 0 || tally.count("sequences in four levels or more") == 0;

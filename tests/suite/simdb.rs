@@ -19,6 +19,15 @@ pub const PATH: &str = "/db";
 pub const EIO: i32 = 5;
 pub const ENOSPC: i32 = 28;
 
+/// The ends that a machine without power may make of it.
+pub const POWER_CUTS: [CrashPolicy; 5] = [
+    CrashPolicy::OnlySynced,
+    CrashPolicy::Ext4Like,
+    CrashPolicy::RandomPages,
+    CrashPolicy::Torn512,
+    CrashPolicy::Reordered,
+];
+
 pub type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Tiny limits and all background work in the calling thread: a few writes make tables and levels.
@@ -96,6 +105,15 @@ pub fn rows_of(db: &Db, params: &ReadParams) -> Rows {
     assert!(rows == backward, "forward and backward differ");
     assert!(rows.is_sorted_by(|a, b| a.0 < b.0), "rows are in order, each key once");
     rows.into_iter().collect()
+}
+
+/// Adds every row that a cursor shows, up to its first error.
+pub fn scan_into(db: &Db, rows: &mut Rows) -> Result<()> {
+    let mut iter = db.iter(&ReadParams::default())?;
+    while iter.next()? {
+        rows.insert(iter.key().to_vec(), iter.value().to_vec());
+    }
+    Ok(())
 }
 
 /// Ends the process without a word; the new kernel holds what is left.

@@ -38,7 +38,7 @@ fn op(verb: u64, n: u64) -> Op {
 }
 
 /// The sequence with this number: the shorter ones first.
-pub fn sequence(number: u64) -> Vec<Op> {
+fn sequence(number: u64) -> Vec<Op> {
     let (mut rest, mut len, mut all) = (number, 1, VERBS);
     while rest >= all {
         rest -= all;
@@ -58,7 +58,7 @@ pub fn sequence(number: u64) -> Vec<Op> {
     [before].into_iter().chain(verbs.enumerate().map(|(n, verb)| op(verb, n as u64))).collect()
 }
 
-pub fn case(number: u64) -> Result<Counts, String> {
+fn case(number: u64) -> Result<Counts, String> {
     // The smallest log there is, so that logs change within a sequence now and then.
     let options = Options { write_buffer: 128, log_bytes: 1_000, ..tiny() };
     let ops = sequence(number);

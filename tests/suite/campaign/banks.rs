@@ -2,8 +2,8 @@
 //! between two, and never an earlier one than before, while memtables change, compactions run and the database is closed.
 
 use super::frame::{Campaign, Cases, Counts, run};
-use super::script;
 use crate::model::{Dice, Plan};
+use crate::simdb::open;
 use esker::internals::batch::WriteBatch;
 use esker::internals::db::handle::Db;
 use esker::internals::db::read::ReadParams;
@@ -146,7 +146,7 @@ fn case(seed: u64) -> Result<Counts, String> {
     let options = Options { deterministic: false, ..plan.options.clone() };
     let ledgers: Vec<Ledger> = (0..BANKS).map(|_| ledger(&mut dice)).collect();
     let kernel = SimKernel::new(seed);
-    let db = script::open(&kernel, &options, true).map_err(|e| e.to_string())?;
+    let db = open(&kernel, &options).map_err(|e| e.to_string())?;
     let (over, reads) = (AtomicBool::new(false), AtomicU64::new(0));
     let (db, ledgers, plan, over) = (&db, &ledgers, &plan, &over);
     let early = dice.percent(30);

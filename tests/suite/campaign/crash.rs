@@ -1,9 +1,10 @@
 //! R1: what crashes leave, anywhere in random scripts, and crashes while that is recovered.
 
 use super::frame::{Campaign, Cases, Counts, run};
-use super::image::{Images, POWER_CUTS};
+use super::image::Images;
 use super::script::{self, Life, Run};
 use crate::model::{Dice, Plan};
+use crate::simdb::POWER_CUTS;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::options::Options;
@@ -18,7 +19,7 @@ pub fn options(plan: &Plan) -> Options {
     Options { deterministic: true, sync_interval_us: 0, group_sync_us: 0, ..plan.options.clone() }
 }
 
-pub fn case(seed: u64) -> Result<Counts, String> {
+fn case(seed: u64) -> Result<Counts, String> {
     let mut dice = Dice::new(seed);
     let plan = Plan::draw(&mut dice);
     let options = options(&plan);

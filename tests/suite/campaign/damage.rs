@@ -155,14 +155,7 @@ fn harm(dice: &mut Dice, files: &Files, other: &Files) -> Harm {
 fn read_all(db: &Db, truth: &Rows) -> Result<u64, String> {
     let mut errors = 0;
     let mut found = Rows::new();
-    let whole = (|| {
-        let mut iter = db.iter(&ReadParams::default())?;
-        while iter.next()? {
-            found.insert(iter.key().to_vec(), iter.value().to_vec());
-        }
-        Ok::<(), esker::internals::error::Error>(())
-    })();
-    match whole {
+    match scan_into(db, &mut found) {
         Ok(()) if found != *truth => {
             return Err(format!("{} rows of {}", found.len(), truth.len()));
         }

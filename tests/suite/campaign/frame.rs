@@ -68,7 +68,7 @@ pub enum Extent {
     Seconds(u64),
 }
 
-pub fn number(name: &str) -> Option<u64> {
+fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
@@ -210,11 +210,8 @@ fn workers() -> usize {
 }
 
 /// Runs one case; a panic is a failure like any other.
-fn attempt(
-    case: &(impl Fn(u64) -> Result<Counts, String> + Sync),
-    seed: u64,
-) -> Result<Counts, String> {
-    catch_unwind(AssertUnwindSafe(|| case(seed))).unwrap_or_else(|panic| {
+pub fn attempt<T>(case: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(case)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(format!("panicked: {}", text.unwrap_or_default()))
@@ -238,7 +235,7 @@ pub fn survey(
             let Some(seed) = range.case(next.fetch_add(1, Ordering::Relaxed)) else { return };
             post.case.store(seed, Ordering::Relaxed);
             post.since.store(watchdog.now(), Ordering::Release);
-            let result = attempt(&case, seed);
+            let result = attempt(|| case(seed));
             post.since.store(0, Ordering::Release);
             let mut tally = tally.lock().expect("nobody panics with it");
             tally.cases += 1;

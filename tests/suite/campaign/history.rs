@@ -2,8 +2,8 @@
 //! at some moment while it ran (linearizability; Herlihy and Wing 1990, the search of Wing and Gong 1993).
 
 use super::frame::{Campaign, Cases, Counts, run};
-use super::script;
 use crate::model::{Dice, Plan};
+use crate::simdb::open;
 use esker::internals::db::handle::Db;
 use esker::internals::db::read::ReadParams;
 use esker::internals::db::write::WriteParams;
@@ -122,7 +122,7 @@ fn case(seed: u64) -> Result<Counts, String> {
     let plan = Plan::draw(&mut dice);
     let options = Options { deterministic: false, ..plan.options.clone() };
     let kernel = SimKernel::new(seed);
-    let db = script::open(&kernel, &options, true).map_err(|e| e.to_string())?;
+    let db = open(&kernel, &options).map_err(|e| e.to_string())?;
     let clock = AtomicU64::new(1);
     let made: Result<Vec<Vec<Call>>, String> = std::thread::scope(|scope| {
         let begin = |thread: usize| {

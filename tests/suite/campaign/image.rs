@@ -1,9 +1,9 @@
 //! Whether what a crash left is right: it opens to a legal state, reads, scans and verification agree, it takes writes,
 //! and they stay.
 
-use super::script::{self, Life, Op, Run};
+use super::script::{Life, Op, Run};
 use crate::model::Dice;
-use crate::simdb::{PATH, Rows, rows, synced};
+use crate::simdb::{PATH, POWER_CUTS, Rows, open, reopen, rows, synced};
 use esker::internals::db::handle::Db;
 use esker::internals::db::read::ReadParams;
 use esker::internals::db::verify::{VerifyLevel, Watch};
@@ -14,14 +14,6 @@ use esker::internals::options::Options;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::RangeInclusive;
-
-pub const POWER_CUTS: [CrashPolicy; 5] = [
-    CrashPolicy::OnlySynced,
-    CrashPolicy::Ext4Like,
-    CrashPolicy::RandomPages,
-    CrashPolicy::Torn512,
-    CrashPolicy::Reordered,
-];
 
 /// A key that no script writes.
 const MORE: &[u8] = b"\xfe more";
@@ -62,7 +54,9 @@ pub fn verify(db: &Db) -> Result<(), String> {
 /// Opens what a crash left, on a kernel of its own; what it shows.
 fn look(image: &SimKernel, options: &Options, life: &Life) -> Result<Rows, String> {
     let kernel = image.crash(CrashPolicy::Kill, 0);
-    let db = script::open(&kernel, options, !life.made).map_err(told("open"))?;
+    // Before the first opening has returned there may be none.
+    let opened = if life.made { reopen(&kernel, options) } else { open(&kernel, options) };
+    let db = opened.map_err(told("open"))?;
     let others = life.states[life.states.len() - 1].keys().cloned();
     let found = read_all(&db, others)?;
     verify(&db)?;
@@ -71,7 +65,7 @@ fn look(image: &SimKernel, options: &Options, life: &Life) -> Result<Rows, Strin
     kernel.freeze_after(0);
     let second = kernel.crash(CrashPolicy::OnlySynced, 1);
     drop(db);
-    let db = script::open(&second, options, false).map_err(told("open again"))?;
+    let db = reopen(&second, options).map_err(told("open again"))?;
     let mut again = rows(&db);
     if again.remove(MORE).is_none() || again != found {
         let (first, second) = (found.len(), again.len());

@@ -4,7 +4,7 @@ use super::crash;
 use super::frame::{Campaign, Cases, Counts, Extent, extent, run};
 use super::script::{self, Op};
 use crate::model::{Dice, KeySpace, Plan, random_view};
-use crate::simdb::tiny;
+use crate::simdb::{open, reopen, tiny};
 use esker::internals::compress::Codec;
 use esker::internals::db::handle::{Db, Snapshot};
 use esker::internals::db::read::ReadParams;
@@ -197,7 +197,7 @@ impl Player<'_> {
             Op::Reopen => {
                 self.snapshots.clear();
                 self.db.close(false)?;
-                self.db = script::open(&self.kernel, &self.set.options, false)?;
+                self.db = reopen(&self.kernel, &self.set.options)?;
                 Ok(())
             }
         }
@@ -206,7 +206,7 @@ impl Player<'_> {
 
 fn answers(seed: u64, set: &Set, asks: &[Ask]) -> Result<Vec<u64>, String> {
     let kernel = SimKernel::new(seed);
-    let db = script::open(&kernel, &set.options, true).map_err(|e| e.to_string())?;
+    let db = open(&kernel, &set.options).map_err(|e| e.to_string())?;
     Player { kernel, set, db, snapshots: Vec::new() }.play(asks)
 }
 

@@ -2,22 +2,17 @@
 //!
 //! What a crash may leave is a state after some write: at least all that was promised, at most the write under way.
 
-use crate::model::{Dice, KeySpace, value};
-use crate::simdb::{PATH, Rows};
+use crate::model::{Change, Dice, KeySpace, value};
+use crate::simdb::{Rows, open, reopen};
 use esker::internals::batch::WriteBatch;
 use esker::internals::db::handle::{Db, Snapshot};
-use esker::internals::db::open::OpenFlags;
 use esker::internals::db::write::WriteParams;
-use esker::internals::env::api::Fs;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::error::Result;
 use esker::internals::options::{Durability, Options};
 use esker::internals::sync::Arc;
 use esker::internals::types::KeyspaceId;
-
-/// A change of one key: `None` deletes.
-pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -117,11 +112,6 @@ impl Life {
     }
 }
 
-pub fn open(kernel: &Arc<SimKernel>, options: &Options, create: bool) -> Result<Db> {
-    let flags = OpenFlags { create, ..OpenFlags::default() };
-    Db::open(&Fs::Sim(kernel.clone()), PATH.as_bytes(), options, flags)
-}
-
 pub fn write(db: &Db, changes: &[Change], durability: Durability) -> Result<()> {
     let params = WriteParams { durability: Some(durability), ..WriteParams::default() };
     if let [(key, value)] = changes {
@@ -158,7 +148,7 @@ impl<'a> Run<'a> {
         life: &mut Life,
     ) -> Run<'a> {
         let mut run = Run { kernel, options, db: None, snapshots: Vec::new() };
-        let Ok(db) = open(kernel, options, true) else { return run };
+        let Ok(db) = open(kernel, options) else { return run };
         life.made = true;
         run.db = Some(db);
         for op in ops {
@@ -199,7 +189,7 @@ impl<'a> Run<'a> {
                 db.close(false)?;
                 life.promised = life.acknowledged;
                 self.db = None;
-                self.db = Some(open(self.kernel, self.options, false)?);
+                self.db = Some(reopen(self.kernel, self.options)?);
                 return Ok(());
             }
         }

@@ -4,6 +4,7 @@ use super::dice::{Dice, KeySpace, value};
 use super::oracle::{Change, Oracle, shown};
 use super::plan::{Plan, redraw};
 use super::walk::{Walk, compare_all, compare_get, random_view, scan};
+use crate::simdb::POWER_CUTS;
 use esker::internals::batch::WriteBatch;
 use esker::internals::db::handle::{Db, Snapshot};
 use esker::internals::db::open::OpenFlags;
@@ -21,14 +22,6 @@ use esker::internals::types::{KeyspaceId, SeqNo};
 const PATH: &[u8] = b"/db";
 /// Lines of a trace that are worth showing.
 const TRACE_LINES: usize = 40;
-const POWER_CUTS: [CrashPolicy; 5] = [
-    CrashPolicy::OnlySynced,
-    CrashPolicy::Ext4Like,
-    CrashPolicy::RandomPages,
-    CrashPolicy::Torn512,
-    CrashPolicy::Reordered,
-];
-
 /// Why a step did not end as usual.
 pub enum Stop {
     /// The planned freeze hit: the process is dead.
