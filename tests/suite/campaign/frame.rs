@@ -3,18 +3,19 @@
 //! Invariants
 //! 1. A case depends on its number alone.
 //! 2. The floor of a campaign is run however long it takes; a campaign that ran nothing fails.
-//! 3. A case that does not end ends the whole test process, with its number.
+//! 3. A case, or a step of one, that does not end ends the whole test process, with its number.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// A case that takes longer hangs.
-const CASE_SECONDS_MAX: u64 = 60;
+/// A case, or a step of one that tells its steps, that takes longer hangs.
+const STEP_SECONDS_MAX: u64 = 60;
 /// Failures that are shown.
 const SHOWN: usize = 3;
 
@@ -155,14 +156,33 @@ impl Range {
     }
 }
 
-/// What each worker is at, for the watchdog: the case, and when it began in milliseconds; 0 is nothing.
+/// What a worker is at, for the watchdog: the case, and when its last step began in milliseconds; 0 is nothing.
+#[derive(Default)]
 struct Post {
     case: AtomicU64,
     since: AtomicU64,
 }
 
+thread_local! {
+    /// The post of the worker that this thread is, and when its watchdog began.
+    static MINE: RefCell<Option<(Arc<Post>, Instant)>> = const { RefCell::new(None) };
+}
+
+fn milliseconds(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).expect("a run ends before the sun does") + 1
+}
+
+/// A step of a long case is over: the watchdog counts its time anew.
+pub fn step() {
+    MINE.with_borrow(|mine| {
+        if let Some((post, began)) = mine {
+            post.since.store(milliseconds(*began), Ordering::Release);
+        }
+    });
+}
+
 struct Watchdog {
-    posts: Vec<Post>,
+    posts: Vec<Arc<Post>>,
     began: Instant,
     over: Mutex<bool>,
     bell: Condvar,
@@ -170,17 +190,12 @@ struct Watchdog {
 
 impl Watchdog {
     fn new(workers: usize) -> Watchdog {
-        let post = |_| Post { case: AtomicU64::new(0), since: AtomicU64::new(0) };
         Watchdog {
-            posts: (0..workers).map(post).collect(),
+            posts: (0..workers).map(|_| Arc::default()).collect(),
             began: Instant::now(),
             over: Mutex::new(false),
             bell: Condvar::new(),
         }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).expect("a run ends before the sun does") + 1
     }
 
     fn watch(&self, name: &str) {
@@ -190,7 +205,7 @@ impl Watchdog {
             over = waited.expect("nobody panics with it").0;
             for post in &self.posts {
                 let since = post.since.load(Ordering::Acquire);
-                if since > 0 && self.now() - since > CASE_SECONDS_MAX * 1000 {
+                if since > 0 && milliseconds(self.began) - since > STEP_SECONDS_MAX * 1000 {
                     let case = post.case.load(Ordering::Relaxed);
                     say(&format!("campaign {name}: case ESKER_SEED={case} hangs"));
                     std::process::abort();
@@ -230,11 +245,12 @@ pub fn survey(
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let tally = Mutex::new(Tally::default());
     let watchdog = Watchdog::new(workers());
-    let work = |post: &Post| {
+    let work = |post: &Arc<Post>| {
+        MINE.set(Some((post.clone(), watchdog.began)));
         while !stop.load(Ordering::Relaxed) {
             let Some(seed) = range.case(next.fetch_add(1, Ordering::Relaxed)) else { return };
             post.case.store(seed, Ordering::Relaxed);
-            post.since.store(watchdog.now(), Ordering::Release);
+            step();
             let result = attempt(|| case(seed));
             post.since.store(0, Ordering::Release);
             let mut tally = tally.lock().expect("nobody panics with it");
