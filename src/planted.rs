@@ -37,11 +37,15 @@ pub enum Planted {
     EvidenceIgnored,
     /// A clean close cuts its log before the CLOSE is on disk.
     CloseNotSynced,
+    /// What a killed process left in the page cache passes for durable.
+    NotSettled,
+    /// Making that durable failed, and passes for done when it is tried again.
+    SettleErrorForgotten,
 }
 
 impl Planted {
     #[cfg(feature = "internals")]
-    pub const ALL: [Planted; 14] = [
+    pub const ALL: [Planted; 16] = [
         Planted::EditNotSynced,
         Planted::TableNotSynced,
         Planted::NameNotSynced,
@@ -56,6 +60,8 @@ impl Planted {
         Planted::ReplayStopsEarly,
         Planted::EvidenceIgnored,
         Planted::CloseNotSynced,
+        Planted::NotSettled,
+        Planted::SettleErrorForgotten,
     ];
 }
 

@@ -28,6 +28,7 @@ use crate::error::{Area, Error, ErrorKind, Result};
 use crate::job::JobContext;
 use crate::options::Options;
 use crate::order::Order;
+use crate::planted::{self, Planted};
 use crate::retire::RetireList;
 use crate::shared::{LogLevel, Share};
 use crate::sync::{
@@ -266,9 +267,10 @@ impl DbCore {
             return Ok(());
         }
         let set = self.manifest.lock();
-        let settled = set.settle();
+        let settled = if planted::is(Planted::NotSettled) { Ok(()) } else { set.settle() };
         match &settled {
             Ok(()) => self.note_settled(&set),
+            Err(_) if planted::is(Planted::SettleErrorForgotten) => {}
             Err(error) => self.poison(error),
         }
         settled

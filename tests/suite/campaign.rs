@@ -17,6 +17,8 @@ mod history;
 mod image;
 mod metamorphic;
 mod page;
+mod pairs;
+mod patient;
 mod planted;
 mod same_bytes;
 mod script;

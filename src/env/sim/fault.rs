@@ -123,6 +123,8 @@ impl Armed {
 pub(super) struct Gate {
     counts: [u64; KINDS],
     mutating: u64,
+    /// How many calls were before each sync.
+    syncs: Vec<u64>,
     /// Mutating calls left before the world stops; `None`: it does not.
     budget: Option<u64>,
     frozen: bool,
@@ -142,6 +144,9 @@ impl Gate {
                 return Err(Errno(libc::EIO));
             }
             self.budget = self.budget.map(|left| left - 1);
+            if matches!(call, CallKind::Fdatasync | CallKind::Fsync) {
+                self.syncs.push(self.mutating);
+            }
             self.mutating += 1;
         }
         self.counts[call as usize] += 1;
@@ -156,6 +161,10 @@ impl Gate {
 
     pub fn mutating_calls(&self) -> u64 {
         self.mutating
+    }
+
+    pub fn syncs(&self) -> &[u64] {
+        &self.syncs
     }
 
     pub fn count(&self, call: CallKind) -> u64 {

@@ -22,6 +22,11 @@ impl SimKernel {
         self.state.lock().gate.mutating_calls()
     }
 
+    /// Those of them with a sync as the next call: a process that dies there leaves most to the page cache.
+    pub fn calls_before_syncs(&self) -> Vec<u64> {
+        self.state.lock().gate.syncs().to_vec()
+    }
+
     /// Calls of one kind so far: the fault points of a run.
     pub fn count(&self, call: CallKind) -> u64 {
         self.state.lock().gate.count(call)

@@ -6,7 +6,7 @@ use esker::internals::db::handle::Db;
 use esker::internals::db::read::ReadParams;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
-use esker::internals::env::sim::fault::CallKind;
+use esker::internals::env::sim::fault::{CallKind, Fault};
 use esker::internals::error::Result;
 use esker::internals::options::Options;
 use esker::internals::sync::Arc;
@@ -117,10 +117,8 @@ fn check_life(
 }
 
 /// A kill at any point, a process that recovers and makes a promise without writing, then a power cut.
-#[test]
-fn promises_about_what_a_killed_process_left_in_the_page_cache_hold() {
-    let options = Options { write_buffer: 512, ..tiny() };
-    // Large values, so that whole logs fall below the floor of a flush.
+/// What a process leaves that is killed at any call of a work with whole logs below the floor of a flush.
+fn killed_anywhere(options: &Options, mut check: impl FnMut(u64, &SimKernel)) {
     let work = |db: &Db| {
         for n in 0..24 {
             if db.put(&buffered(), &key(n), &[n as u8; 9_000]).is_err() {
@@ -129,17 +127,32 @@ fn promises_about_what_a_killed_process_left_in_the_page_cache_hold() {
         }
     };
     let kernel = SimKernel::new(22);
-    let db = open(&kernel, &options).expect("opens");
+    let db = open(&kernel, options).expect("opens");
     let before = kernel.calls();
     work(&db);
     let calls = kernel.calls() - before;
     drop(db);
     for n in 0..=calls {
         let kernel = SimKernel::new(22);
-        let db = open(&kernel, &options).expect("opens");
+        let db = open(&kernel, options).expect("opens");
         kernel.freeze_after(n);
         work(&db);
-        let killed = crash(&kernel, Some(db), CrashPolicy::Kill, n);
+        check(n, &crash(&kernel, Some(db), CrashPolicy::Kill, n));
+    }
+}
+
+/// That a power cut leaves these rows.
+fn survive(kernel: &Arc<SimKernel>, db: Db, options: &Options, promised: &Rows, what: &str) {
+    let kernel = crash(kernel, Some(db), CrashPolicy::OnlySynced, 1);
+    let left = rows(&reopen(&kernel, options).expect("opens"));
+    let kept = promised.iter().all(|(k, v)| left.get(k) == Some(v));
+    assert!(kept, "{what}: {} of {}", left.len(), promised.len());
+}
+
+#[test]
+fn promises_about_what_a_killed_process_left_in_the_page_cache_hold() {
+    let options = Options { write_buffer: 512, ..tiny() };
+    killed_anywhere(&options, |n, killed| {
         for promise in ["sync", "flush", "close", "durable_seq"] {
             let kernel = killed.crash(CrashPolicy::Kill, n);
             let db = reopen(&kernel, &options).expect("opens");
@@ -154,12 +167,41 @@ fn promises_about_what_a_killed_process_left_in_the_page_cache_hold() {
                     promised.retain(|k, _| (0..durable).any(|seq| *k == key(seq)));
                 }
             }
-            let kernel = crash(&kernel, Some(db), CrashPolicy::OnlySynced, n);
-            let left = rows(&reopen(&kernel, &options).expect("opens"));
-            let kept = promised.iter().all(|(k, v)| left.get(k) == Some(v));
-            assert!(kept, "killed at call {n}, {promise}: {} of {}", left.len(), promised.len());
+            survive(&kernel, db, &options, &promised, &format!("killed at call {n}, {promise}"));
         }
-    }
+    });
+}
+
+#[test]
+fn a_promise_that_failed_is_not_given_by_asking_again() {
+    let options = Options { write_buffer: 512, ..tiny() };
+    let mut refused = 0;
+    killed_anywhere(&options, |n, killed| {
+        for call in [CallKind::Fdatasync, CallKind::Fsync] {
+            let kernel = killed.crash(CrashPolicy::Kill, n);
+            let db = reopen(&kernel, &options).expect("opens");
+            let promised = rows(&db);
+            kernel.set_fault(Fault {
+                call,
+                nth: 1,
+                errno: libc::EIO,
+                forever: false,
+                short: false,
+            });
+            if db.sync().is_ok() {
+                // This one syncs nothing of the kind.
+                continue;
+            }
+            // The kernel counts as clean what it did not write, so a second sync would find nothing to do.
+            let what = format!("killed at call {n}, {call:?} failed");
+            if db.sync().is_err() {
+                refused += 1;
+                db.resume().and_then(|()| db.sync()).unwrap_or_else(|e| panic!("{what}: {e}"));
+            }
+            survive(&kernel, db, &options, &promised, &what);
+        }
+    });
+    assert!(refused > 20, "{refused}");
 }
 
 #[test]
