@@ -256,6 +256,11 @@ impl DbCore {
         drop(work);
         self.progress.notify_all();
         if let Some(error) = failed {
+            if error.kind() == ErrorKind::NoSpace {
+                // A job makes room in the end; files that only spare time do not.
+                self.give_up_spares();
+                self.clean_up();
+            }
             self.log(LogLevel::Error, || format!("{error}; to be tried again"));
         }
     }

@@ -6,7 +6,8 @@
 //! never written prepares nothing.
 //!
 //! Invariants
-//! 1. At most one log is prepared ahead and `SPARES_MAX` files are kept; a close leaves neither.
+//! 1. At most one log is prepared ahead and `SPARES_MAX` files are kept; a close leaves neither, and a job that finds the
+//!    disk full gives the spares up.
 //! 2. Numbers of logs rise in the order in which they take records: who makes one holds the lock `next_log`,
 //!    and one that is passed over is voided.
 //! 3. A spare is below the durable floor and belongs to this file alone: the clean-up has handed it over.

@@ -113,6 +113,28 @@ fn a_failed_sealing_stops_writes() {
 }
 
 #[test]
+fn spares_give_their_room_to_a_disk_that_is_full() {
+    let kernel = SimKernel::new(36);
+    let options = Options { write_buffer: 1 << 20, ..short() };
+    let db = open(&kernel, &options).expect("opens");
+    let mut n = 0;
+    // A flush frees more logs than are needed again at once.
+    while names(&kernel, ".wal").len() < 3 || counted(&db, "logs_recycled") == 0 {
+        write(&db, &synced(), n, n + 20);
+        db.flush().expect("flushed");
+        n += 20;
+        assert!(n < 1_000, "no spares: {:?}", names(&kernel, ".wal"));
+    }
+    let logs = names(&kernel, ".wal").len();
+    // Not even the smallest table fits.
+    kernel.set_capacity(kernel.used() + 100);
+    db.put(&synced(), &key(n), &[7; 300]).expect("the log has room");
+    assert_eq!(kind(db.flush()), Some(esker::internals::error::ErrorKind::NoSpace));
+    assert!(names(&kernel, ".wal").len() < logs, "{:?} of {logs}", names(&kernel, ".wal"));
+    db.flush().expect("there is room where the spares were");
+}
+
+#[test]
 fn the_directory_stays_small_over_thousands_of_rotations() {
     let kernel = SimKernel::new(35);
     let db = open(&kernel, &short()).expect("opens");
