@@ -1211,7 +1211,8 @@ esker_status esker_env_set_logger(struct esker_env *env,
 
 /**
  * Opens the database in directory `path`, recovering it where needed; returns when it is ready for reads
- * and writes and everything recovered is durable. `options` NULL = defaults; `flags` of esker_open_flags.
+ * and writes. `options` NULL = defaults; `flags` of esker_open_flags. What a killed process left is as durable as it
+ * was: the first esker_sync(), esker_flush(), esker_close(), SYNC or GROUP write makes it survive a power cut.
  * Bytes dropped from a torn, unpromised log tail are counted in esker_stats; promised bytes are never
  * dropped. ESKER_OPEN_MEMORY makes a database without files, ESKER_OPEN_READONLY writes nothing. Also returns
  * MISSING, PRESENT, LOCKED, READONLY (no permission to write), FORMAT,
