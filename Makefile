@@ -125,7 +125,7 @@ torture: $(BUILD)/torture ## kills a writer ROUNDS times (SEED=n) and looks for 
 	@dir=$$(mktemp -d); if $< "$$dir/db" $(ROUNDS) $(SEED); then rm -rf "$$dir"; \
 	  else echo "the database is left in $$dir/db"; exit 1; fi
 
-$(BUILD)/torture: tests/torture/torture.c $(HEADER) $(SHARED)
+$(BUILD)/torture $(BUILD)/power_cut: $(BUILD)/%: tests/torture/%.c $(HEADER) $(SHARED)
 	$(CC) $(C_FLAGS) $< -o $@ $(C_LINK)
 
 ##@ Measure

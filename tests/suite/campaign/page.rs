@@ -37,15 +37,14 @@ fn commit() -> String {
 
 /// Appends a line to the file that ESKER_RECORD names.
 pub fn record(name: &str, first: u64, tally: &Tally, seconds: u64) {
-    let Some(path) = std::env::var_os("ESKER_RECORD") else { return };
     let counts: Vec<String> = tally.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
     let (cases, bad) = (tally.cases, tally.failures.len());
-    let mut line = format!(
-        "{name},{},{},{first},{cases},{},{bad},{seconds}\n",
-        commit(),
-        engine(),
-        counts.join(";")
-    );
+    append(name, &format!("{first},{cases},{},{bad},{seconds}", counts.join(";")));
+}
+
+fn append(name: &str, figures: &str) {
+    let Some(path) = std::env::var_os("ESKER_RECORD") else { return };
+    let mut line = format!("{name},{},{},{figures}\n", commit(), engine());
     let path = root().join(path);
     if !path.exists() {
         line = format!("{HEADER}\n{line}");
@@ -53,6 +52,12 @@ pub fn record(name: &str, first: u64, tally: &Tally, seconds: u64) {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
     let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
     written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// Parts the name of a campaign that a script ran from its figures: "name,first case,cases,counts,bad,seconds".
+fn entry(text: &str) -> (&str, &str) {
+    assert_eq!(text.matches(',').count(), 5, "ESKER_ENTRY={text}");
+    text.split_once(',').expect("it has commas")
 }
 
 /// The sums of one campaign, of the runs on the engine of the last of them.
@@ -142,6 +147,17 @@ fn the_page_says_what_the_table_says() {
         return;
     }
     assert_eq!(&page[begin..end], wanted, "{PAGE} is not made from {TABLE}: make reliability");
+}
+
+#[test]
+fn a_run_of_a_script_is_entered_like_any_other() {
+    let (name, figures) = entry("a,5,10,7 images,1,30");
+    let sums = sums(&format!("{HEADER}\n{name},c,e,{figures}\n"));
+    assert_eq!((sums["a"].cases, sums["a"].counts["images"], sums["a"].bad), (10, 7, 1));
+    if let Ok(text) = std::env::var("ESKER_ENTRY") {
+        let (name, figures) = entry(&text);
+        append(name, figures);
+    }
 }
 
 #[test]
