@@ -230,7 +230,8 @@ impl DbCore {
     }
 
     fn note_outcome(&self, kind: Kind, outcome: Result<bool>) {
-        let cancelled = self.cancel.load(Ordering::Acquire);
+        // A close says that the database is closed before it cancels: a job between the two has not failed either.
+        let cancelled = self.cancel.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire);
         let mut work = self.work.lock();
         let board = board(&mut work, kind);
         let mut failed = None;
