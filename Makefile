@@ -197,6 +197,8 @@ check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features internals -- -D warnings
+	$(CARGO) fmt --check --manifest-path tests/schedules/Cargo.toml
+	$(CARGO) clippy -q $(SCHEDULES) --all-targets -- -D warnings
 	$(CARGO) clippy -q --locked -p esker-leveldb --target-dir $(TARGET_DIR)/leveldb -- -D warnings
 	$(CARGO) clippy -q --locked --manifest-path tools/reference/Cargo.toml --target-dir $(TARGET_DIR)/reference --all-targets -- -D warnings
 	$(SUITE) layering:: tidy:: header:: vectors

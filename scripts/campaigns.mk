@@ -25,6 +25,14 @@ test-full: ## what every commit must pass: all campaigns in full, 200 rounds of 
 reliability: ## makes the figures of docs/RELIABILITY.md from docs/reliability.csv
 	ESKER_RELIABILITY=write $(SUITE) campaign::page
 
+ITERATIONS ?= 10000
+KERNEL     ?=
+SCHEDULES  := --locked --manifest-path tests/schedules/Cargo.toml --target-dir $(TARGET_DIR)/schedules
+
+.PHONY: schedules
+schedules: ## ITERATIONS schedules of each kernel of threads (KERNEL=name of tests; ESKER_SCHEDULE=number: that one only)
+	ESKER_ITERATIONS=$(ITERATIONS) $(CARGO) test $(SCHEDULES) --test schedules -- --nocapture $(KERNEL)
+
 .PHONY: fuzz
 fuzz: ## every decoder under libFuzzer for TIME seconds each (TARGETS="log table"); needs nightly Rust and a C++ compiler
 	scripts/fuzz.sh $(TIME) $(TARGETS)

@@ -41,9 +41,26 @@ pub enum Planted {
     NotSettled,
     /// Making that durable failed, and passes for done when it is tried again.
     SettleErrorForgotten,
+    /// A writer gives the queue back between looking whether it has been called and waiting for that.
+    CallMissed,
+    /// Whoever waits for a flush does the same with the notice board.
+    FlushMissed,
+    /// Readers read the sequence number before the state.
+    SequenceBeforeState,
+    /// A version is shown after others may have been.
+    ShownOutOfOrder,
+    /// A snapshot is listed after its sequence number was read.
+    SnapshotListedLate,
+    /// Compactions take what others have taken.
+    ClaimsIgnored,
+    /// A close does not wait for what is running.
+    CloseDoesNotWait,
+    /// Nobody who waits for durability hears that writes were stopped.
+    StopNotTold,
 }
 
 impl Planted {
+    /// Those that a campaign catches.
     #[cfg(feature = "internals")]
     pub const ALL: [Planted; 16] = [
         Planted::EditNotSynced,
@@ -63,6 +80,19 @@ impl Planted {
         Planted::NotSettled,
         Planted::SettleErrorForgotten,
     ];
+
+    /// Those that only an unlucky schedule of threads shows; tests/schedules is there for them.
+    #[cfg(feature = "internals")]
+    pub const OF_SCHEDULES: [Planted; 8] = [
+        Planted::CallMissed,
+        Planted::FlushMissed,
+        Planted::SequenceBeforeState,
+        Planted::ShownOutOfOrder,
+        Planted::SnapshotListedLate,
+        Planted::ClaimsIgnored,
+        Planted::CloseDoesNotWait,
+        Planted::StopNotTold,
+    ];
 }
 
 /// Whether this is what is wrong with this process.
@@ -71,7 +101,10 @@ pub fn is(what: Planted) -> bool {
     static PLANTED: OnceLock<Option<Planted>> = OnceLock::new();
     let find = || {
         let name = std::env::var("ESKER_PLANTED").ok()?;
-        let planted = Planted::ALL.into_iter().find(|planted| format!("{planted:?}") == name);
+        let planted = Planted::ALL
+            .into_iter()
+            .chain(Planted::OF_SCHEDULES)
+            .find(|planted| format!("{planted:?}") == name);
         assert!(planted.is_some(), "ESKER_PLANTED={name}: there is no such fault");
         planted
     };

@@ -14,10 +14,12 @@
 
 use crate::env::process;
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+use crate::planted::{self, Planted};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard};
 use std::collections::{BTreeSet, VecDeque};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+
+use std::time::Duration;
 
 /// What kind of work a task is; also, but for `Log`, what a thread is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +162,7 @@ impl Pool {
     fn spawn(self: &Arc<Pool>, name: &str, lane: Lane) -> Result<JoinHandle<()>> {
         let pool = self.clone();
         let body = move || pool.serve(lane);
-        let builder = std::thread::Builder::new().name(name.to_owned());
+        let builder = thread::Builder::new().name(name.to_owned());
         process::with_signals_blocked(|| builder.spawn(body)).map_err(|error| {
             let errno = error.raw_os_error().unwrap_or(0);
             let message = format!("starting thread {name}: {error}");
@@ -290,7 +292,7 @@ impl Workers {
             return;
         }
         let forgotten = state.forget(self.member);
-        while state.running.contains(&self.member) {
+        while state.running.contains(&self.member) && !planted::is(Planted::CloseDoesNotWait) {
             self.pool.ended.wait(&mut state);
         }
         drop(state);
@@ -303,7 +305,7 @@ impl Workers {
 pub fn compaction_threads(wanted: u64) -> usize {
     match usize::try_from(wanted) {
         Ok(0) | Err(_) => {
-            let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+            let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
             cores.saturating_sub(1).clamp(1, 8)
         }
         Ok(wanted) => wanted,

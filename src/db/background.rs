@@ -21,10 +21,11 @@ use crate::db::pace::Cause;
 use crate::env::process;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::flush;
+use crate::planted::{self, Planted};
 use crate::shared::LogLevel;
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Instant, MutexGuard, Ordering, thread};
 use crate::worker::{Home, Lane, Workers};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest pause before a failed job is tried again.
 const RETRY_SECONDS_MAX: u64 = 60;
@@ -76,7 +77,7 @@ pub fn start(core: &Arc<DbCore>) -> Result<()> {
 fn start_keeper(core: &Arc<DbCore>) -> Result<()> {
     let shared = core.clone();
     let body = move || shared.keep_synced();
-    let builder = std::thread::Builder::new().name("esker-sync".to_owned());
+    let builder = thread::Builder::new().name("esker-sync".to_owned());
     let spawned = process::with_signals_blocked(|| builder.spawn(body));
     let thread = spawned.map_err(|error| {
         let errno = error.raw_os_error().unwrap_or(0);
@@ -407,6 +408,9 @@ impl DbCore {
             self.errors.check()?;
             if let (Some(error), true) = (&work.flush.failure, work.flush.attempts > seen) {
                 return Err(error.clone());
+            }
+            if planted::is(Planted::FlushMissed) {
+                MutexGuard::unlocked(&mut work, || ());
             }
             self.progress.wait(&mut work);
         }

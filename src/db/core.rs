@@ -31,6 +31,7 @@ use crate::order::Order;
 use crate::planted::{self, Planted};
 use crate::retire::RetireList;
 use crate::shared::{LogLevel, Share};
+use crate::sync::thread::JoinHandle;
 use crate::sync::{
     Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock, Ordering, Weak,
 };
@@ -43,7 +44,6 @@ use crate::wal::sync::LogSync;
 use crate::wal::writer::LogWriter;
 use crate::worker::Workers;
 use std::collections::BTreeSet;
-use std::thread::JoinHandle;
 
 /// What only the leader of a write group (or a freeze) touches.
 pub struct Writer {
@@ -234,7 +234,9 @@ impl DbCore {
         self.errors.stop(error, curable);
         self.errors.record(error);
         self.notify_progress();
-        self.log_sync.announce();
+        if !planted::is(Planted::StopNotTold) {
+            self.log_sync.announce();
+        }
     }
 
     /// A job's `error`, after which writes stop if the order of the keys is to blame: nothing that is built

@@ -7,9 +7,9 @@
 
 use crate::db::core::DbCore;
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::Ordering;
+use crate::sync::{Instant, Ordering};
 use crate::types::SeqNo;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 impl DbCore {
     /// Makes every logged write that returned before the call survive a power cut.

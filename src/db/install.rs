@@ -9,7 +9,8 @@ use crate::db::core::DbCore;
 use crate::env::path::FileKind;
 use crate::error::{ErrorKind, Result};
 use crate::memtable::table::MemTable;
-use crate::sync::{Arc, Ordering};
+use crate::planted::{self, Planted};
+use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::FileNum;
 use crate::version::edit::VersionEdit;
 
@@ -41,7 +42,11 @@ impl DbCore {
             }
             return Err(error);
         }
-        self.keyspace.state.install(set.version(self.keyspace.id), flushed);
+        let version = set.version(self.keyspace.id);
+        if planted::is(Planted::ShownOutOfOrder) {
+            MutexGuard::unlocked(&mut set, || ());
+        }
+        self.keyspace.state.install(version, flushed);
         self.reprice();
         let floor = set.state().log_floor;
         self.note_settled(&set);

@@ -7,8 +7,8 @@
 //! Invariants
 //! 1. The clock is taken down before the sync: a write that the sync may miss winds it up again.
 
-use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
-use std::time::{Duration, Instant};
+use crate::sync::{AtomicBool, Condvar, Instant, Mutex, Ordering};
+use std::time::Duration;
 
 #[derive(Default)]
 struct Clock {

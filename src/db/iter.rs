@@ -18,13 +18,12 @@ use crate::iter::internal::InternalIterator;
 use crate::iter::merge::MergingIter;
 use crate::key::{EntryKind, TAG_MAX, Tag, seek_tag, tag_kind, tag_seq};
 use crate::memtable::table::MemIter;
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Instant, Ordering};
 use crate::table::handle::TableHandle;
 use crate::table::iter::TableIter;
 use crate::table::level_iter::LevelIter;
 use crate::table::reader::Access;
 use crate::types::{KEY_LEN_MAX, SeqNo};
-use std::time::Instant;
 
 /// Where a seek goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

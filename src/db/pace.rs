@@ -6,8 +6,8 @@
 //! Invariants
 //! 1. At full speed nothing is charged and nothing is due.
 
-use crate::sync::{AtomicU64, Mutex, Ordering};
-use std::time::{Duration, Instant};
+use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
+use std::time::Duration;
 
 /// Less than this is owed on.
 const WAIT_MIN: Duration = Duration::from_millis(1);

@@ -14,11 +14,11 @@ use crate::hash::hash64;
 use crate::key::{EntryKind, Tag, seek_tag, tag_kind};
 use crate::memtable::table::MemTable;
 use crate::order::Order;
-use crate::sync::Arc;
+use crate::planted::{self, Planted};
+use crate::sync::{Arc, Instant};
 use crate::table::handle::TableHandle;
 use crate::table::reader::BlockValue;
 use crate::types::{KEY_LEN_MAX, SeqNo};
-use std::time::Instant;
 
 /// How to read.
 #[derive(Clone, Debug, Default)]
@@ -134,9 +134,10 @@ impl DbCore {
         self.check_open()?;
         check_key(&self.keyspace.order, key)?;
         self.stats.gets.add(1);
+        let early = planted::is(Planted::SequenceBeforeState).then(|| self.visible());
         let found = self.keyspace.state.with(|state| {
             // After the state, never before it: see read_state.
-            let seq = params.snapshot.unwrap_or_else(|| self.visible());
+            let seq = params.snapshot.or(early).unwrap_or_else(|| self.visible());
             let deadline = crate::db::background::deadline_after(params.timeout_us);
             let tag = seek_tag(seq);
             Lookup { core: self, key, hash: 0, tag, params, deadline }.run(state)

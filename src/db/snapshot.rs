@@ -6,7 +6,8 @@
 //! 2. `boundaries` copies the list and `visible_seq` in one critical section; entries above the last
 //!    boundary are all kept by whoever uses the copy.
 
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::planted::{self, Planted};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::types::SeqNo;
 use std::collections::BTreeMap;
 
@@ -26,6 +27,9 @@ impl SnapshotList {
     pub fn acquire(&self, visible: &AtomicU64, now_micros: u64) -> SeqNo {
         let mut live = self.live.lock();
         let seq = visible.load(Ordering::Acquire);
+        if planted::is(Planted::SnapshotListedLate) {
+            MutexGuard::unlocked(&mut live, || ());
+        }
         live.entry(seq).or_insert(Held { count: 0, since_micros: now_micros }).count += 1;
         seq
     }

@@ -22,8 +22,9 @@ use crate::db::pace::Cause;
 use crate::db::read_state::ReadState;
 use crate::error::Result;
 use crate::shared::LogLevel;
+use crate::sync::Instant;
 use crate::version::levels::Version;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Write buffers in level 0 from which on writers slow down.
 const SLOW_BUFFERS: u64 = 16;

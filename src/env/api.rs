@@ -17,7 +17,7 @@ use crate::env::real;
 #[cfg(feature = "sim")]
 use crate::env::sim::{SimFd, SimKernel};
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Instant, Mutex, OnceLock};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -213,9 +213,8 @@ impl Fs {
     pub fn now_micros(&self) -> u64 {
         match self {
             Fs::Real | Fs::Memory(_) => {
-                static START: crate::sync::OnceLock<std::time::Instant> =
-                    crate::sync::OnceLock::new();
-                START.get_or_init(std::time::Instant::now).elapsed().as_micros() as u64
+                static START: OnceLock<Instant> = OnceLock::new();
+                START.get_or_init(Instant::now).elapsed().as_micros() as u64
             }
             #[cfg(feature = "sim")]
             Fs::Sim(kernel) => kernel.now_micros(),

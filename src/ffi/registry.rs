@@ -16,7 +16,7 @@
 #![allow(unsafe_code, reason = "objects live behind raw pointers that the slot's word guards")]
 
 use crate::error::{Area, Error, ErrorKind, Result};
-use crate::sync::{AtomicPtr, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, Mutex, Ordering, thread};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::ffi::c_void;
@@ -279,7 +279,7 @@ impl<T: Object, const N: usize> Claimed<T, N> {
             if looks < 100 {
                 std::hint::spin_loop();
             } else {
-                std::thread::yield_now();
+                thread::yield_now();
             }
         }
         self.slot.object.store(std::ptr::null_mut(), Ordering::Relaxed);

@@ -15,9 +15,8 @@ use crate::env::api::{Dir, File};
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::planted::{self, Planted};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Instant, Mutex, Ordering};
 use crate::types::{FileNum, SeqNo};
-use std::time::Instant;
 
 /// A log of an earlier process that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

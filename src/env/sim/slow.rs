@@ -6,7 +6,7 @@
 
 use crate::env::sim::SimKernel;
 use crate::env::sim::fault::CallKind;
-use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, thread};
 use std::time::Duration;
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl SlowDisk {
         let bytes = self.unsynced.swap(0, Ordering::Relaxed);
         let nanos = bytes.saturating_mul(self.nanos_per_byte.load(Ordering::Relaxed));
         if nanos > 0 {
-            std::thread::sleep(Duration::from_nanos(nanos));
+            thread::sleep(Duration::from_nanos(nanos));
         }
     }
 }

@@ -42,6 +42,7 @@ fn watcher(planted: Planted) -> (&'static str, &'static str) {
             "killed at call",
             "recovery::crashes::a_promise_that_failed_is_not_given_by_asking_again",
         ),
+        other => panic!("{other:?} is for tests/schedules"),
     }
 }
 
