@@ -17,6 +17,8 @@ struct State {
     tables: Vec<FileNum>,
     /// Whether somebody has been called for the load and has not come yet.
     called: bool,
+    /// Garbage is dropped by who brings it.
+    in_place: bool,
     closed: bool,
 }
 
@@ -49,7 +51,7 @@ impl RetireList {
     /// Hands over memory to be dropped elsewhere.
     pub fn push(&self, garbage: Box<dyn Any + Send>) {
         let mut state = self.state.lock();
-        if state.closed {
+        if state.in_place {
             // Nobody will take it, and it may hold this list: drop it here, outside the lock.
             drop(state);
             drop(garbage);
@@ -81,9 +83,16 @@ impl RetireList {
         }
     }
 
+    /// Garbage is dropped by who brings it: nobody comes for it (option `deterministic`). Else a process that only reads
+    /// would keep every table open that it ever opened.
+    pub fn drop_in_place(&self) {
+        self.state.lock().in_place = true;
+    }
+
     /// Nobody is called any more, and garbage is dropped by who brings it.
     pub fn close(&self) {
-        self.state.lock().closed = true;
+        let mut state = self.state.lock();
+        (state.closed, state.in_place) = (true, true);
     }
 
     /// Takes what is there.

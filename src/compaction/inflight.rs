@@ -122,7 +122,6 @@ impl Inflight {
         self.claims.len()
     }
 
-    #[cfg(any(test, feature = "internals"))]
     pub fn is_empty(&self) -> bool {
         self.claims.is_empty()
     }

@@ -56,6 +56,7 @@ fn board(work: &mut Work, kind: Kind) -> &mut JobBoard {
 /// Joins an open database to the workers of the process.
 pub fn start(core: &Arc<DbCore>) -> Result<()> {
     if core.options.deterministic {
+        core.retire.drop_in_place();
         return Ok(());
     }
     let home = core.options.env.0.as_ref().map_or_else(Home::default, |env| env.workers.clone());
@@ -327,8 +328,7 @@ impl DbCore {
     /// The commit lock is held by the caller; no job needs it.
     pub fn wait_for_room(&self, cause: Cause, patience: Patience) -> Result<()> {
         if self.options.deterministic {
-            self.run_background();
-            return if self.must_stall() { Err(self.stall_error()) } else { Ok(()) };
+            return self.work_for_room();
         }
         if patience.no_stall {
             return Err(stall_timeout());
@@ -350,6 +350,26 @@ impl DbCore {
             }
         }
         Ok(())
+    }
+
+    /// Works until there is room (option `deterministic`). What stood back for jobs of other threads is tried again
+    /// when one of these has ended; an error where nothing is left to do.
+    fn work_for_room(&self) -> Result<()> {
+        loop {
+            self.run_background();
+            if !self.must_stall() {
+                return Ok(());
+            }
+            self.check_open()?;
+            self.errors.check()?;
+            let failed = {
+                let work = self.work.lock();
+                work.flush.failure.is_some() || work.compaction.failure.is_some()
+            };
+            if failed || !self.wait_for_compactions() {
+                return Err(self.stall_error());
+            }
+        }
     }
 
     /// Tries failed jobs again at once.

@@ -64,6 +64,20 @@ impl DbCore {
         Some(Claimed { core: self, ticket: Some(ticket), version, plan: Arc::new(plan) })
     }
 
+    /// Waits for the end of a compaction of another thread; false when none runs and there is none to run.
+    pub fn wait_for_compactions(&self) -> bool {
+        let cursors = self.cursors();
+        let mut claims = self.claims.lock();
+        if claims.inflight.is_empty() {
+            let version = self.keyspace.state.load().version.clone();
+            let id = self.keyspace.id;
+            let plan = picker::pick(&version, &self.limits, &cursors, id, &claims.inflight);
+            return claims.waiting > 0 || plan.is_some();
+        }
+        self.claim_released.wait(&mut claims);
+        true
+    }
+
     /// Runs one job that `choose` picks, as soon as no running one is in its way; returns its plan, or
     /// `None` when there is nothing to do.
     pub fn compact_by(
