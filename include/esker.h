@@ -43,8 +43,9 @@
  *             marked [callback-safe] may be called from esker's callbacks, all others not.
  * Callbacks   Must return normally: no C++ exception, longjmp or Rust panic through esker's frames. They
  *             never return pointers.
- * Fork        In a forked child of a process that has used esker, every function that takes or makes a handle
- *             answers FORKED, the freeing ones too, and frees nothing. The parent is not affected.
+ * Fork        In a forked child of a process that has used esker, every function answers FORKED, the freeing ones
+ *             too, and frees nothing; only those about versions, names of statuses, esker_abi_check() and
+ *             esker_option_count() work. The parent is not affected.
  * Paths       NUL-terminated bytes, resolved once. Texts returned as const char * are static, UTF-8, English.
  * Platforms   64-bit only. All integers in files and packed layouts are little-endian on every machine.
  */

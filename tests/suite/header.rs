@@ -112,16 +112,18 @@ fn every_function_names_its_threads_and_starts_with_a_capital() {
     assert_eq!(checked, declared(&header).len());
 }
 
-/// Whether a program can be run; a missing one is reported.
 #[test]
 fn every_function_has_its_row_of_misuse() {
-    let table = read("tests/c/lifetimes.c");
     let names = read("abi/symbols.txt");
-    let missing = names.lines().filter(|name| !table.contains(&format!("{{\"{name}\", ")));
-    let missing: Vec<&str> = missing.collect();
-    assert!(missing.is_empty(), "tests/c/lifetimes.c has no row for {missing:?}");
+    for path in ["tests/c/lifetimes.c", "tests/c/misuse_matrix.c"] {
+        let table = read(path);
+        let missing = names.lines().filter(|name| !table.contains(&format!("{{\"{name}\", ")));
+        let missing: Vec<&str> = missing.collect();
+        assert!(missing.is_empty(), "{path} has no row for {missing:?}");
+    }
 }
 
+/// Whether a program can be run; a missing one is reported.
 fn there_is(tool: &str) -> bool {
     let found = Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
     if !found {
