@@ -152,9 +152,8 @@ planted() {
 }
 
 enter() { # NAME SEED SECONDS
-  [ -n "${RECORD:-}" ] || return 0
-  ESKER_RECORD=$RECORD ESKER_ENTRY="power cuts on ${1/-/ },$2,$images,$there writes there;$lost lost unpromised;$copies checkpoints;$kills kills,$bad,$3" \
-    cargo test -q --locked --features internals --test suite -- campaign::page::a_run_of_a_script >/dev/null
+  ESKER_RECORD=${RECORD:-} scripts/record.sh "power cuts on ${1/-/ }" "$2" "$images" \
+    "$there writes there;$lost lost unpromised;$copies checkpoints;$kills kills" "$bad" "$3"
 }
 
 one_file_system() { # NAME
