@@ -4,6 +4,7 @@
 #   test-sanitize.sh asan DIRECTORY       DIRECTORY holds a libesker.so built with -Zsanitizer=address
 #   test-sanitize.sh valgrind BUILD       the examples, with the library as it is shipped
 #
+# All of tests/c and examples-c, but for lifetimes.c while esker panics: that takes a library of its own (test-c.sh has it).
 # gcc, not clang: clang 14's leak check does not see what the library allocates.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +16,9 @@ trap 'rm -rf "$work"' EXIT
 seconds_max=900
 
 asan_compile() { # SOURCE
-  gcc -std=c99 -g -O1 -fno-omit-frame-pointer -fsanitize=address -Wall -Wextra -Werror -Iinclude "$1" -o "$work/program" \
+  local compiler=(gcc -std=c99)
+  case $1 in *.cc) compiler=(g++ -std=c++11) ;; esac
+  "${compiler[@]}" -g -O1 -fno-omit-frame-pointer -fsanitize=address -Wall -Wextra -Werror -Iinclude "$1" -o "$work/program" \
     -L"$directory" -lesker -lpthread -Wl,-rpath,"$directory"
 }
 
@@ -43,7 +46,7 @@ case $kind in
     export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0
     pass_or_fail "an overflow inside the library is seen" planted overflow heap-buffer-overflow libesker
     pass_or_fail "a leak is seen" planted leak 'LeakSanitizer: detected memory leaks' planted.c
-    for source in tests/c/*.c; do pass_or_fail "$source" asan_program "$source"; done
+    for source in tests/c/*.c tests/c/*.cc; do pass_or_fail "$source" asan_program "$source"; done
     for source in examples-c/*.c; do pass_or_fail "$source" asan_example "$source"; done
     ;;
   valgrind)
