@@ -73,8 +73,9 @@ for name; do
   corpus=tests/fuzz/corpus/$name
   work=build/fuzz/$name
   mkdir -p "$corpus" "$work/found"
+  begin=$SECONDS crashed=0
   "$program" "$work/found" "$corpus" $limits -len_control=0 -max_total_time="$seconds" -artifact_prefix="$work/" \
-    -print_final_stats=1 >"$work/log" 2>&1 || { status=1; echo "$name: CRASH, see $work/log"; }
+    -print_final_stats=1 >"$work/log" 2>&1 || { status=1 crashed=1; echo "$name: CRASH, see $work/log"; }
   # The second merge is over few inputs, and its control file tells which of them cover most.
   merge "$program" "$work/merged" "$corpus" "$work/found" && merge "$program" "$work/again" "$work/merged" &&
     keep "$work/merged" "$corpus" "$work/again.control" || { status=1; echo "$name: no merge, see $work"; }
@@ -82,5 +83,7 @@ for name; do
   covered=$(sed -n 's/.* cov: \([0-9]*\) ft: \([0-9]*\) .*/\1 edges, \2 features/p' "$work/log" | tail -n 1)
   kept=$(ls "$corpus" | wc -l)
   echo "$name: ${runs:-?} executions, ${covered:-no coverage}, $kept inputs kept"
+  # Cases are executions. A run that crashed at once has no count.
+  scripts/record.sh "fuzzing, $name" 0 "${runs:-0}" "" "$crashed" $((SECONDS - begin))
 done
 exit $status
