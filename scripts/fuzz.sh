@@ -84,6 +84,6 @@ for name; do
   kept=$(ls "$corpus" | wc -l)
   echo "$name: ${runs:-?} executions, ${covered:-no coverage}, $kept inputs kept"
   # Cases are executions. A run that crashed at once has no count.
-  scripts/record.sh "fuzzing, $name" 0 "${runs:-0}" "" "$crashed" $((SECONDS - begin))
+  scripts/record.sh "fuzzing $name" 0 "${runs:-0}" "" "$crashed" $((SECONDS - begin))
 done
 exit $status
