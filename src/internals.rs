@@ -298,6 +298,9 @@ pub mod db {
     pub mod verify {
         pub use crate::db::verify::*;
     }
+    pub mod salvage {
+        pub use crate::db::salvage::*;
+    }
     pub mod property {
         pub use crate::db::property::*;
     }

@@ -14,7 +14,7 @@ use crate::filter::kind::FilterKind;
 use crate::memtable::index::IndexKind;
 use crate::order::Order;
 use crate::shared::EnvOption;
-use crate::types::VictimChoice;
+use crate::types::{RecoveryMode, VerifyOnOpen, VictimChoice};
 
 /// What a returned write survives; each level includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +54,8 @@ pub struct Options {
     pub file_mode: u32,
     pub durability: Durability,
     pub group_sync_us: u64,
+    pub recovery: RecoveryMode,
+    pub verify_on_open: VerifyOnOpen,
     /// 0 = off.
     pub sync_interval_us: u64,
     pub write_buffer: u64,
@@ -105,6 +107,8 @@ impl Default for Options {
             file_mode: 0o600,
             durability: Durability::Buffered,
             group_sync_us: 500,
+            recovery: RecoveryMode::Default,
+            verify_on_open: VerifyOnOpen::Metadata,
             sync_interval_us: 0,
             write_buffer: 64 * MIB,
             write_buffer_entries: 0,

@@ -104,6 +104,33 @@ pub fn sort_few<T>(items: &mut Vec<T>, not_after: impl Fn(&T, &T) -> bool) {
     *items = sorted;
 }
 
+/// The numbers below `n` in the order of what they stand for, stably, also where that is long: one merge sort for all
+/// types.
+pub fn sorted_numbers(n: usize, not_after: &dyn Fn(usize, usize) -> bool) -> Vec<usize> {
+    let mut sorted: Vec<usize> = (0..n).collect();
+    let mut width = 1;
+    while width < n {
+        let mut merged = Vec::with_capacity(n);
+        for pair in sorted.chunks(2 * width) {
+            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
+            while let ([a, left_rest @ ..], [b, right_rest @ ..]) = (left, right) {
+                if not_after(*a, *b) {
+                    merged.push(*a);
+                    left = left_rest;
+                } else {
+                    merged.push(*b);
+                    right = right_rest;
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        sorted = merged;
+        width *= 2;
+    }
+    sorted
+}
+
 impl Order {
     const BUILTIN: [(Order, &'static str); 5] = [
         (Order::Bytewise, "esker.bytewise"),
@@ -401,5 +428,15 @@ mod tests {
         assert_eq!(items.len(), all);
         Order::Reverse.sort_by_key(&mut items, |item| item);
         assert!(items.windows(2).all(|pair| pair[0] >= pair[1]));
+    }
+
+    #[test]
+    fn numbers_are_sorted_stably_as_std_does() {
+        for n in [0, 1, 2, 3, 7, 64, 65, 1000] {
+            let keys: Vec<usize> = (0..n).map(|i| i * 7919 % 101).collect();
+            let mut expected: Vec<usize> = (0..n).collect();
+            expected.sort_by_key(|i| keys[*i]);
+            assert_eq!(sorted_numbers(n, &|a, b| keys[a] <= keys[b]), expected, "{n}");
+        }
     }
 }

@@ -64,6 +64,63 @@ impl VictimChoice {
     }
 }
 
+/// What recovery does about logs that are not whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecoveryMode {
+    /// Drops a torn tail, refuses damage.
+    #[default]
+    Default,
+    /// Refuses both.
+    Strict,
+    /// Drops a torn tail, and everything from the first damage of a log on.
+    PointInTime,
+}
+
+impl RecoveryMode {
+    const NAMES: [(RecoveryMode, &'static str); 3] = [
+        (RecoveryMode::Default, "default"),
+        (RecoveryMode::Strict, "strict"),
+        (RecoveryMode::PointInTime, "point_in_time"),
+    ];
+
+    /// Its name in option texts.
+    pub fn name(self) -> &'static str {
+        RecoveryMode::NAMES.iter().find(|(mode, _)| *mode == self).map_or("", |(_, name)| name)
+    }
+
+    pub fn from_name(name: &str) -> Option<RecoveryMode> {
+        RecoveryMode::NAMES.iter().find(|(_, known)| *known == name).map(|(mode, _)| *mode)
+    }
+}
+
+/// What is looked at of the tables before an open returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyOnOpen {
+    None,
+    /// That each is there with its size.
+    #[default]
+    Metadata,
+    /// Every byte and every entry.
+    Full,
+}
+
+impl VerifyOnOpen {
+    const NAMES: [(VerifyOnOpen, &'static str); 3] = [
+        (VerifyOnOpen::None, "none"),
+        (VerifyOnOpen::Metadata, "metadata"),
+        (VerifyOnOpen::Full, "full"),
+    ];
+
+    /// Its name in option texts.
+    pub fn name(self) -> &'static str {
+        VerifyOnOpen::NAMES.iter().find(|(level, _)| *level == self).map_or("", |(_, name)| name)
+    }
+
+    pub fn from_name(name: &str) -> Option<VerifyOnOpen> {
+        VerifyOnOpen::NAMES.iter().find(|(_, known)| *known == name).map(|(level, _)| *level)
+    }
+}
+
 /// Longest key in bytes.
 pub const KEY_LEN_MAX: usize = 65_535;
 /// Largest value in bytes (1 GiB).

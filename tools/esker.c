@@ -25,6 +25,7 @@ static const char *const usage =
     "  compact DATABASE            merges everything to one sorted run\n"
     "  checkpoint DATABASE DIR     makes a copy that opens in a new directory\n"
     "  verify DATABASE             looks for damage; writes what it finds, a line each\n"
+    "  salvage DATABASE DIR        reads what can be read of a damaged database into a new one; writes what cannot\n"
     "  options                     lists every option with range, default and meaning\n"
     "\n"
     "  -c, --create                create the database when there is none\n"
@@ -280,6 +281,22 @@ static int verify(const char *path, const struct arguments *a, esker_options *op
     return status < 0 ? fail(path, status) : DONE;
 }
 
+/* Reads a database that need not be one that opens into a new one. */
+static int salvage(const char *path, const char *new_path, esker_options *options)
+{
+    const esker_job job = {.struct_size = sizeof job, .report = print_finding};
+    esker_salvage_result found = {.struct_size = sizeof found};
+    esker_status status = esker_salvage(path, options, new_path, &job, &found, &err);
+    if (status < 0)
+        return fail(path, status);
+    fprintf(stderr,
+            "esker: %" PRIu64 " rows; tables: %" PRIu64 " read, %" PRIu64 " lost; blocks: %" PRIu64 " read, %" PRIu64
+            " lost; logs: %" PRIu64 " read, %" PRIu64 " lost; %" PRIu64 " records, %" PRIu64 " gaps\n",
+            found.rows, found.tables, found.tables_lost, found.blocks, found.blocks_lost, found.logs, found.logs_lost,
+            found.records, found.log_gaps);
+    return DONE;
+}
+
 static const struct command {
     const char *name;
     int words;
@@ -295,6 +312,7 @@ static const struct command {
     {"compact", 0, compact, 0},
     {"checkpoint", 1, checkpoint, 0},
     {"verify", 0, NULL, 1},
+    {"salvage", 1, NULL, 1},
 };
 
 static int with_database(const struct command *command, const struct arguments *a, char **words)
@@ -306,7 +324,7 @@ static int with_database(const struct command *command, const struct arguments *
     if (status == ESKER_OK && a->options)
         status = esker_options_parse(options, a->options, strlen(a->options), &err);
     if (status == ESKER_OK && !command->run) {
-        int result = verify(words[0], a, options);
+        int result = command->words ? salvage(words[0], words[1], options) : verify(words[0], a, options);
         return esker_options_free(options) < 0 ? fail(words[0], ESKER_MISUSE) : result;
     }
     if (status == ESKER_OK)

@@ -12,6 +12,7 @@
 use crate::compaction::plan::Limits;
 use crate::hash::hash64;
 use crate::order::Order;
+use crate::order::sorted_numbers;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::table::meta::TableMeta;
@@ -101,8 +102,10 @@ pub fn victims<'v>(
         passed: !cursor.is_empty() && order.compare(&table.meta.smallest, cursor).is_le(),
         draw: hash64(&table.meta.file.0.to_le_bytes(), seed),
     };
-    let mut candidates: Vec<Candidate<'v>> = version.level(level).iter().map(candidate).collect();
+    let candidates: Vec<Candidate<'v>> = version.level(level).iter().map(candidate).collect();
     // Tables come in key order and the sort is stable, so of equals the earlier one stays first.
-    candidates.sort_by(|a, b| a.order(b, limits.victim));
-    candidates.into_iter().map(|candidate| candidate.table).collect()
+    let sorted = sorted_numbers(candidates.len(), &|a, b| {
+        candidates[a].order(&candidates[b], limits.victim).is_le()
+    });
+    sorted.into_iter().map(|number| candidates[number].table).collect()
 }

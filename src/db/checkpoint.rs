@@ -22,9 +22,6 @@ use crate::version::state::ManifestState;
 /// Told the bytes that are done and all there are; false cancels.
 pub type Watch<'a> = &'a mut dyn FnMut(u64, u64) -> bool;
 
-/// Bytes that are copied at once where links are not to be had.
-const COPY_BYTES: u64 = 1 << 20;
-
 /// A checkpoint being made.
 struct Making<'a, 'w> {
     source: &'a Dir,
@@ -142,16 +139,7 @@ impl Making<'_, '_> {
         }
         let from = self.source.open_read(&name, Area::Table)?;
         let to = self.target.create(&name, Area::Table)?;
-        let mut buffer = vec![0; COPY_BYTES.min(meta.size) as usize];
-        let mut at = 0;
-        while at < meta.size {
-            let len = COPY_BYTES.min(meta.size - at);
-            let piece = &mut buffer[..len as usize];
-            from.read_exact_at(piece, at)?;
-            to.write_all_at(piece, at)?;
-            at += len;
-            self.step(len)?;
-        }
+        from.copy_to(&to, meta.size, &mut |bytes| self.step(bytes))?;
         to.sync_data()
     }
 

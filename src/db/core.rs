@@ -132,6 +132,8 @@ pub struct DbCore {
     /// The log that was prepared ahead. Held while a log is made.
     pub next_log: Mutex<Option<NewLog>>,
     pub spares: Mutex<Spares>,
+    /// Logs that recovery gave up, to be copied before the first change.
+    pub given_up: Mutex<Vec<FileNum>>,
     /// Held while writes are taken up again.
     pub resuming: Mutex<()>,
     /// Held while obsolete files are removed.

@@ -17,6 +17,10 @@ use crate::version::edit::VersionEdit;
 impl DbCore {
     /// Makes `edit` durable, then visible; `flushed` are the memtables it replaces by tables.
     pub fn install(&self, mut edit: VersionEdit, flushed: &[Arc<MemTable>]) -> Result<()> {
+        if self.keep_given_up()? && edit.log_floor.is_none() {
+            // A damaged log that nobody needs must not be listed any more.
+            edit.log_floor = Some(self.floor_without(flushed));
+        }
         let mut set = self.manifest.lock();
         if let Some(newest) = flushed.iter().map(|m| m.frozen_at()).max() {
             edit.flushed.push((self.keyspace.id, newest));

@@ -37,6 +37,7 @@ impl DbCore {
             writer.next_seq - 1
         };
         self.wait_flushed(frozen_at)?;
+        self.leave_given_up()?;
         // With nothing to flush, the tables may be those of a killed process.
         self.settle()
     }

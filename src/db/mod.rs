@@ -2,7 +2,7 @@
 //!
 //! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `pace`, `stats`, `events`
 //! (small parts), `core` (what is shared, the lock order, sticky failure), `install` (the one door by which
-//! the tree changes), `durable`, `stall`, `write`, `read`, `bounds`, `iter`, `rows` (the user stories), `background`,
+//! the tree changes), `given_up`, `durable`, `stall`, `write`, `read`, `bounds`, `iter`, `rows` (the user stories), `background`,
 //! `compact`, `logs` and `obsolete` (work behind the scenes), `open`, `close`, `maintain` (flush, compact,
 //! sync), `approximate`, `property`, `metrics`, `handle` (the engine as one value).
 
@@ -15,6 +15,7 @@ pub mod pace;
 pub mod stats;
 pub mod events;
 pub mod core;
+pub mod given_up;
 pub mod install;
 pub mod logs;
 pub mod obsolete;
@@ -34,6 +35,7 @@ pub mod approximate;
 pub mod close;
 pub mod open;
 pub mod verify;
+pub mod salvage;
 pub mod property;
 pub mod metrics;
 pub mod handle;

@@ -35,18 +35,19 @@ use crate::retire::RetireList;
 use crate::shared::{LogLevel, Share};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock};
 use crate::table::cache::BlockCache;
+use crate::table::check::{Step, check_table};
 use crate::table::handle::TableCache;
 use crate::table::meta::TableOptions;
-use crate::types::{FileNum, KeyspaceId, SeqNo};
+use crate::types::{FileNum, KeyspaceId, RecoveryMode, SeqNo, VerifyOnOpen};
 use crate::version::edit::KeyspaceFacts;
-use crate::version::manifest;
-use crate::version::set::VersionSet;
+use crate::version::manifest::{self, Loaded};
+use crate::version::set::{VersionSet, check_table_file};
 use crate::version::state::ManifestState;
 use crate::wal::recover::{self, LogFacts, Recovered};
 use crate::wal::writer::LogWriter;
 use crate::worker;
 
-const DEFAULT_KEYSPACE: KeyspaceId = KeyspaceId(0);
+pub const DEFAULT_KEYSPACE: KeyspaceId = KeyspaceId(0);
 
 /// Flags of `open`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,14 +87,14 @@ impl Listing {
         self.known.iter().any(|kind| matches!(kind, FileKind::Log(_) | FileKind::Table(_)))
     }
 
-    fn logs(&self) -> impl Iterator<Item = FileNum> + '_ {
+    pub fn logs(&self) -> impl Iterator<Item = FileNum> + '_ {
         self.known.iter().filter_map(|kind| match kind {
             FileKind::Log(n) => Some(*n),
             _ => None,
         })
     }
 
-    fn tables(&self) -> impl Iterator<Item = FileNum> + '_ {
+    pub fn tables(&self) -> impl Iterator<Item = FileNum> + '_ {
         self.known.iter().filter_map(|kind| match kind {
             FileKind::Table(n) => Some(*n),
             _ => None,
@@ -212,7 +213,9 @@ fn log_opening(core: &DbCore) {
     let (records, dropped) =
         (core.stats.recovered_records.get(), core.stats.recovered_dropped_bytes.get());
     core.log(LogLevel::Info, || format!("opened, {records} records of the log replayed"));
-    if dropped > 0 {
+    if let Some(lost) = core.errors.newest() {
+        core.log(LogLevel::Error, || lost.to_string());
+    } else if dropped > 0 {
         core.log(LogLevel::Warn, || format!("{dropped} bytes that were not synced are lost"));
     }
 }
@@ -261,7 +264,8 @@ fn recover_in(
     check_keyspaces(state, dir, &options.order())?;
     let flushed = state.keyspaces.get(&DEFAULT_KEYSPACE).map_or(0, |k| k.flushed);
     let floor = state.log_floor;
-    let facts = log_facts(state, listing);
+    check_whole(dir, options, &loaded)?;
+    let facts = LogFacts { recovery: options.recovery, ..log_facts(state, listing) };
     let mut recovered = recover::decide(dir, &facts)?;
     let visible = recovered.last_seq.max(state.last_seq);
     let max_seq = recovered.max_seq.max(visible);
@@ -288,6 +292,31 @@ fn recover_in(
     let log = LogWriter::new(dir.clone(), recovered.counted.clone());
     let writer = Writer { log, next_seq: max_seq + 1 };
     Ok(Opened { set, writer, active, frozen, visible, recovered, orphans })
+}
+
+/// What the options `recovery` and `verify_on_open` ask of manifest and tables.
+fn check_whole(dir: &Dir, options: &Options, loaded: &Loaded) -> Result<()> {
+    let order = options.order();
+    if options.recovery == RecoveryMode::Strict && loaded.dropped_bytes > 0 {
+        let (number, offset) = (loaded.number, loaded.end);
+        let name = FileKind::Manifest(number).name();
+        let what = format!(
+            "{name}: {} bytes that were written are no whole records, at offset {offset}",
+            loaded.dropped_bytes
+        );
+        return Err(Error::corrupt(Area::Manifest, number.0, offset, what));
+    }
+    for (_, _, meta) in loaded.state.tables() {
+        match options.verify_on_open {
+            VerifyOnOpen::None => {}
+            VerifyOnOpen::Metadata => check_table_file(dir, meta)?,
+            VerifyOnOpen::Full => check_table(dir, &order, meta, true, &mut |step| match step {
+                Step::Read(_) => Ok(()),
+                Step::Found(error) => Err(error),
+            })??,
+        }
+    }
+    Ok(())
 }
 
 /// This release knows the default keyspace, in the order that it was made with.
@@ -327,13 +356,19 @@ pub fn log_facts(state: &ManifestState, listing: &Listing) -> LogFacts {
     let counts = |log: &FileNum| *log >= floor && !state.voided.contains(log);
     LogFacts {
         last_seq: state.last_seq,
-        listed: state.logs.iter().filter(|(n, _)| counts(n)).map(|(n, s)| (*n, *s)).collect(),
+        listed: state
+            .logs
+            .iter()
+            .filter(|(n, _)| counts(n))
+            .map(|(n, s)| (*n, *s as u32))
+            .collect(),
         db_id: state.db_id,
         manifest_durable: state.log_durable.iter().map(|(n, at)| (*n, *at)).collect(),
         close: state.close,
         unlisted: listing.logs().filter(|n| counts(n) && !state.logs.contains_key(n)).collect(),
         flushed: state.keyspaces.iter().map(|(id, k)| (*id, k.flushed)).collect(),
         keyspaces: state.next_keyspace(),
+        recovery: RecoveryMode::Default,
     }
 }
 
@@ -384,11 +419,10 @@ fn assemble(
 ) -> DbCore {
     let Opened { set, writer, active, frozen, visible, recovered, orphans } = opened;
     let (blocks, share, threads) = of_env(options);
-    let open_max = options.open_tables_max as usize;
-    let tables = TableCache::new(dir.clone(), options.order(), blocks.clone(), open_max);
+    let most = options.open_tables_max as usize;
+    let tables = TableCache::new(dir.clone(), options.order(), blocks.clone(), most);
     let numbers = set.numbers();
-    let version = set.version(DEFAULT_KEYSPACE);
-    let db_id = set.state().db_id;
+    let (version, db_id) = (set.version(DEFAULT_KEYSPACE), set.state().db_id);
     // Every log of this process gets a number above all that exist, so this is a floor for nothing yet.
     let current_log = numbers.peek();
     let log_sync = writer.log.sync_handle();
@@ -409,6 +443,7 @@ fn assemble(
         current_log: AtomicU64::new(current_log),
         next_log: Mutex::default(),
         spares: Mutex::default(),
+        given_up: Mutex::new(given_up(&recovered)),
         resuming: Mutex::new(()),
         cleaning: Mutex::default(),
         settled: AtomicBool::new(set.changed()),
@@ -425,7 +460,7 @@ fn assemble(
         tables,
         blocks,
         retire,
-        errors: ErrorRing::default(),
+        errors: errors_of(&recovered),
         stats: recovery_stats(&recovered),
         work: Mutex::new(Work::default()),
         progress: Condvar::new(),
@@ -443,6 +478,19 @@ fn assemble(
         orphans: Mutex::new(orphans),
         dir,
     }
+}
+
+fn given_up(recovered: &Recovered) -> Vec<FileNum> {
+    recovered.lost.as_ref().map_or_else(Vec::new, |lost| lost.logs.clone())
+}
+
+/// The ring, with what recovery gave up as its first entry.
+fn errors_of(recovered: &Recovered) -> ErrorRing {
+    let errors = ErrorRing::default();
+    if let Some(lost) = &recovered.lost {
+        errors.record(&lost.error());
+    }
+    errors
 }
 
 fn recovery_stats(recovered: &Recovered) -> Stats {

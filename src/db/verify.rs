@@ -9,7 +9,7 @@
 
 use crate::db::core::DbCore;
 use crate::db::open::{Listing, log_facts};
-use crate::env::api::{Dir, Fs};
+use crate::env::api::{Dir, DirLock, Fs};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::order::Order;
@@ -181,7 +181,7 @@ impl DbCore {
         let salts: BTreeMap<_, _> = self.manifest.lock().state().logs.clone();
         for (number, end) in ends {
             let Some(&salt) = salts.get(&number) else { continue };
-            let sound = scan::check_prefix(&self.dir, number, salt, &self.db_id, end);
+            let sound = scan::check_prefix(&self.dir, number, salt as u32, &self.db_id, end);
             // A flush may have freed it meanwhile.
             if sound.is_err() && !self.log_sync.is_live(number) {
                 continue;
@@ -202,6 +202,20 @@ fn by_level(version: &Version) -> Vec<Vec<&TableMeta>> {
     (0..version.levels()).map(|level| metas(version.level(level))).collect()
 }
 
+/// Keeps others out of a database that nobody has open. Writes the lock file, and not that where it may not.
+pub fn lock_closed(dir: &Dir) -> Result<DirLock> {
+    let found = Listing::read(dir)?;
+    if !found.has_manifest() && !found.has_data() {
+        let message = format!("{} holds no database", dir.path());
+        return Err(Error::new(ErrorKind::Missing, Area::Directory, message));
+    }
+    match dir.lock() {
+        // Where nothing may be written, at least no writer comes in.
+        Err(error) if error.kind() == ErrorKind::ReadOnly => dir.lock_shared(),
+        lock => lock,
+    }
+}
+
 /// Looks over the database in `path`, which nobody has open: also one that cannot be opened. Writes nothing but
 /// the lock file, and not that where it may not.
 pub fn verify_path(
@@ -212,16 +226,7 @@ pub fn verify_path(
     watch: Watch<'_>,
 ) -> Result<()> {
     let dir = fs.open_dir(path, options.file_mode)?;
-    let found = Listing::read(&dir)?;
-    if !found.has_manifest() && !found.has_data() {
-        let message = format!("{} holds no database", dir.path());
-        return Err(Error::new(ErrorKind::Missing, Area::Directory, message));
-    }
-    let _lock = match dir.lock() {
-        // Where nothing may be written, at least no writer comes in.
-        Err(error) if error.kind() == ErrorKind::ReadOnly => dir.lock_shared()?,
-        lock => lock?,
-    };
+    let _lock = lock_closed(&dir)?;
     let listing = Listing::read(&dir)?;
     let mut inspection = Inspection {
         dir: &dir,
@@ -275,7 +280,7 @@ fn verify_closed(
 }
 
 /// The order of the keys: the manifest's, which for a custom one only the options have.
-fn order_of(state: &ManifestState, options: &Options) -> Result<Order> {
+pub fn order_of(state: &ManifestState, options: &Options) -> Result<Order> {
     let given = options.order();
     let Some(facts) = state.keyspaces.values().next().map(|keyspace| &keyspace.facts) else {
         return Ok(given);

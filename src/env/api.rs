@@ -31,6 +31,9 @@ pub enum Fs {
     Sim(Arc<SimKernel>),
 }
 
+/// Bytes that are copied at once.
+const COPY_BYTES: u64 = 1 << 20;
+
 enum Fd {
     Real(OwnedFd),
     Memory(MemFd),
@@ -478,6 +481,25 @@ impl File {
     pub fn sync_data(&self) -> Result<()> {
         dispatch!(&self.fd, fd => retry(|| real::fdatasync(fd)), retry(|| fd.fdatasync()))
             .map_err(|errno| self.error(errno, "syncing"))
+    }
+
+    /// Writes the first `len` bytes to the beginning of `to`; `step` hears of every piece. Durable after a sync.
+    pub fn copy_to(
+        &self,
+        to: &File,
+        len: u64,
+        step: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut buffer = vec![0; COPY_BYTES.min(len) as usize];
+        let mut at = 0;
+        while at < len {
+            let piece = buffer.get_mut(..COPY_BYTES.min(len - at) as usize).unwrap_or_default();
+            self.read_exact_at(piece, at)?;
+            to.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+            step(piece.len() as u64)?;
+        }
+        Ok(())
     }
 
     pub fn truncate(&self, len: u64) -> Result<()> {

@@ -13,6 +13,8 @@ pub enum FileKind {
     Log(FileNum),
     Table(FileNum),
     Manifest(FileNum),
+    /// Copy of a log that point-in-time recovery gave up; nobody reads it.
+    DamagedLog(FileNum),
     /// A manifest that was being written; always a leftover.
     ManifestTemp(FileNum),
 }
@@ -24,6 +26,7 @@ impl FileKind {
         match self {
             FileKind::Lock => LOCK_NAME.to_owned(),
             FileKind::Log(n) => format!("{n}.wal"),
+            FileKind::DamagedLog(n) => format!("{n}.wal.damaged"),
             FileKind::Table(n) => format!("{n}.sst"),
             FileKind::Manifest(n) => format!("MANIFEST-{n}"),
             FileKind::ManifestTemp(n) => format!("MANIFEST-{n}.tmp"),
@@ -41,6 +44,8 @@ impl FileKind {
             }
         } else if let Some(digits) = text.strip_suffix(".wal") {
             FileKind::Log(number(digits)?)
+        } else if let Some(digits) = text.strip_suffix(".wal.damaged") {
+            FileKind::DamagedLog(number(digits)?)
         } else if let Some(digits) = text.strip_suffix(".sst") {
             FileKind::Table(number(digits)?)
         } else {
@@ -55,6 +60,7 @@ impl FileKind {
         match self {
             FileKind::Lock => FileNum(0),
             FileKind::Log(n)
+            | FileKind::DamagedLog(n)
             | FileKind::Table(n)
             | FileKind::Manifest(n)
             | FileKind::ManifestTemp(n) => n,
@@ -78,6 +84,7 @@ mod tests {
         for n in [1, 9_999_999_999, 10_000_000_000, u64::MAX] {
             for kind in [
                 FileKind::Log(FileNum(n)),
+                FileKind::DamagedLog(FileNum(n)),
                 FileKind::Table(FileNum(n)),
                 FileKind::Manifest(FileNum(n)),
                 FileKind::ManifestTemp(FileNum(n)),

@@ -91,18 +91,23 @@ struct Free {
 
 /// A table of handles. The library has one; tests make small ones.
 pub struct Registry<const N: usize> {
-    chunks: [AtomicPtr<Slot>; N],
+    chunks: &'static Chunks<N>,
     free: Mutex<Free>,
 }
 
-static REGISTRY: Registry<CHUNKS> = Registry::new();
+type Chunks<const N: usize> = [AtomicPtr<Slot>; N];
+
+/// Apart from the registry and all zero, so that it takes no room in the library's file.
+static CHUNK_TABLE: Chunks<CHUNKS> = no_chunks();
+static REGISTRY: Registry<CHUNKS> = Registry::new(&CHUNK_TABLE);
+
+const fn no_chunks<const N: usize>() -> Chunks<N> {
+    [const { AtomicPtr::new(std::ptr::null_mut()) }; N]
+}
 
 impl<const N: usize> Registry<N> {
-    const fn new() -> Registry<N> {
-        Registry {
-            chunks: [const { AtomicPtr::new(std::ptr::null_mut()) }; N],
-            free: Mutex::new(Free { queue: VecDeque::new(), fresh: 1 }),
-        }
+    const fn new(chunks: &'static Chunks<N>) -> Registry<N> {
+        Registry { chunks, free: Mutex::new(Free { queue: VecDeque::new(), fresh: 1 }) }
     }
 
     fn slot(&'static self, index: u32) -> Option<&'static Slot> {
@@ -357,7 +362,7 @@ mod tests {
     impl OneThread for Alone {}
 
     fn registry() -> &'static Registry<1> {
-        Box::leak(Box::new(Registry::new()))
+        Box::leak(Box::new(Registry::new(Box::leak(Box::new(no_chunks())))))
     }
 
     fn make(registry: &'static Registry<1>, number: u64) -> usize {

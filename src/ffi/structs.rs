@@ -294,6 +294,31 @@ pub struct esker_job {
     pub report: esker_report_fn,
 }
 
+/// What esker_salvage() read and what it could not read.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct esker_salvage_result {
+    /// sizeof(esker_salvage_result).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Tables that were opened, and those that could not be.
+    pub tables: u64,
+    pub tables_lost: u64,
+    /// Data blocks of the tables that were opened, and those of them that could not be read.
+    pub blocks: u64,
+    pub blocks_lost: u64,
+    /// Logs that were read, and those that could not be.
+    pub logs: u64,
+    pub logs_lost: u64,
+    /// Whole records in the logs that were read.
+    pub records: u64,
+    /// Damaged places in logs behind which records were found again.
+    pub log_gaps: u64,
+    /// Rows of the new database.
+    pub rows: u64,
+}
+
 /// One option, for help texts, binding generators and validation.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -444,6 +469,7 @@ sized!(
     esker_comparator = 40,
     esker_option_info = 80,
     esker_stats = 1056,
+    esker_salvage_result = 80,
 );
 
 /// All bytes zero.

@@ -251,6 +251,18 @@ pub enum esker_option {
     ESKER_OPT_DURABILITY = 10,
     /// u64 `group_sync_us` [500]: longest wait of a GROUP write, microseconds, up to 1 s; 0 = none.
     ESKER_OPT_GROUP_SYNC_US = 11,
+    /// text `recovery` [default]: default, strict, point_in_time. What esker_open() does about logs of a process that did
+    /// not close. default drops a torn tail, as an ordinary crash leaves it, and answers CORRUPT when anything is
+    /// missing or damaged that is known to have been durable. strict answers CORRUPT, with file and offset, also for a
+    /// torn tail of a log or manifest. point_in_time ends the history before the first damage of a log: everything
+    /// before it is there, nothing after it; the error ring says what was lost, and the first change keeps a copy of
+    /// every log that is given up, under the name `*.wal.damaged`. Damage of the manifest is CORRUPT in each.
+    ESKER_OPT_RECOVERY = 13,
+    /// text `verify_on_open` [metadata]: none, metadata, full. What esker_open() looks at of the tables beforehand:
+    /// none does not even look whether they are there; metadata that each is a file of its size; full reads every byte
+    /// as esker_verify() does to ESKER_VERIFY_FULL, the first finding is the error. Manifest and logs are always read
+    /// whole, and a table whenever it is used.
+    ESKER_OPT_VERIFY_ON_OPEN = 14,
     /// u64 `sync_interval_us` [0 = off]: logged writes are flushed behind the scenes this many
     /// microseconds after they were made, up to one hour; no writer waits for that.
     ESKER_OPT_SYNC_INTERVAL_US = 15,

@@ -13,7 +13,7 @@ use crate::filter::kind::FilterKind;
 use crate::memtable::index::IndexKind;
 use crate::options::{Durability, GIB, KIB, MIB, Options};
 use crate::order::{BUILTIN_PREFIX, Order};
-use crate::types::{LEVELS_MAX, VictimChoice};
+use crate::types::{LEVELS_MAX, RecoveryMode, VerifyOnOpen, VictimChoice};
 use std::ffi::CStr;
 
 /// How a number is written as text.
@@ -124,6 +124,12 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
         Field::Number { shown: Shown::Plain, get: |o| o.durability as u64, set: set_durability }),
     spec!(11 c"group_sync_us", c"microseconds", c"500", (0, 1_000_000),
         c"Longest wait of a GROUP write for others to share its flush; 0 = none.", number!(group_sync_us, Plain)),
+    spec!(13 c"recovery", c"", Some(c"default|strict|point_in_time"), c"default", (0, 0),
+        c"What opening does about logs that are not whole: drop torn tails and refuse damage, refuse both, or end the history before the damage.",
+        Field::Text { get: |o| o.recovery.name().to_owned(), set: set_recovery }),
+    spec!(14 c"verify_on_open", c"", Some(c"none|metadata|full"), c"metadata", (0, 0),
+        c"What opening looks at of the tables: nothing, that each is there with its size, or every byte and entry.",
+        Field::Text { get: |o| o.verify_on_open.name().to_owned(), set: set_verify_on_open }),
     spec!(15 c"sync_interval_us", c"microseconds", c"0", (0, 3_600_000_000u64),
         c"Logged writes are synced behind the scenes this long after they were made; 0 = off.",
         number!(sync_interval_us, Plain)),
@@ -192,6 +198,18 @@ pub static OPTION_TABLE: &[OptionSpec] = &[
 fn set_durability(options: &mut Options, number: u64) {
     // Out of range cannot get here (the table's range is 1 to 4); the value then stays as it is.
     options.durability = Durability::from_number(number).unwrap_or(options.durability);
+}
+
+fn set_recovery(options: &mut Options, text: &str) -> bool {
+    let mode = RecoveryMode::from_name(text);
+    options.recovery = mode.unwrap_or(options.recovery);
+    mode.is_some()
+}
+
+fn set_verify_on_open(options: &mut Options, text: &str) -> bool {
+    let level = VerifyOnOpen::from_name(text);
+    options.verify_on_open = level.unwrap_or(options.verify_on_open);
+    level.is_some()
 }
 
 fn comparator_text(options: &Options) -> String {

@@ -91,6 +91,12 @@ impl<'f> RecordReader<'f> {
         }))
     }
 
+    /// Passes over eight bytes where no record begins; false when none can begin any more.
+    pub fn skip(&mut self) -> Result<bool> {
+        self.position = self.position.saturating_add(8);
+        Ok(self.position.saturating_add(RECORD_HEADER_LEN as u64) <= self.end()?)
+    }
+
     fn end(&mut self) -> Result<u64> {
         if let Some(end) = self.end {
             return Ok(end);

@@ -5,10 +5,10 @@
 //! 2. After an error the cursor is not valid until the next seek.
 
 use crate::block::iter::BlockIter;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::iter::internal::InternalIterator;
 use crate::key::Tag;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use crate::table::ahead::Ahead;
 use crate::table::reader::{Access, TableReader};
 
@@ -20,6 +20,8 @@ pub struct TableIter {
     at: Option<usize>,
     block: BlockIter,
     ahead: Ahead,
+    /// Where blocks that cannot be read are told; without it they are errors of the cursor.
+    passed_over: Option<Arc<Mutex<Vec<Error>>>>,
 }
 
 impl TableReader {
@@ -31,7 +33,14 @@ impl TableReader {
 
 impl TableIter {
     pub fn new(reader: Arc<TableReader>, access: Access) -> TableIter {
-        TableIter { reader, access, at: None, block: BlockIter::default(), ahead: Ahead::default() }
+        let (block, ahead) = (BlockIter::default(), Ahead::default());
+        TableIter { reader, access, at: None, block, ahead, passed_over: None }
+    }
+
+    /// Going forward passes over blocks that cannot be read, and tells them there.
+    pub fn passing_over(mut self, told: Arc<Mutex<Vec<Error>>>) -> TableIter {
+        self.passed_over = Some(told);
+        self
     }
 
     /// Pins block `at`; false when there is no such block.
@@ -44,7 +53,11 @@ impl TableIter {
         if at >= self.reader.index().count() {
             return Ok(false);
         }
-        self.block.set_block(self.reader.block_ahead(at, self.access, &mut self.ahead)?);
+        match (self.reader.block_ahead(at, self.access, &mut self.ahead), &self.passed_over) {
+            (Ok(block), _) => self.block.set_block(block),
+            (Err(error), Some(told)) if error.kind() != ErrorKind::NoMem => told.lock().push(error),
+            (Err(error), _) => return Err(error),
+        }
         self.at = Some(at);
         Ok(true)
     }
@@ -100,7 +113,7 @@ impl InternalIterator for TableIter {
     fn seek_to_first(&mut self) -> Result<()> {
         self.enter(0)?;
         self.block.first();
-        Ok(())
+        self.roll_forward()
     }
 
     fn seek_to_last(&mut self) -> Result<()> {

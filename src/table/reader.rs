@@ -26,7 +26,7 @@ use crate::table::format::{FOOTER_LEN, Footer, SectionHandle, salt_of};
 use crate::table::index::{DESCENDING, Index};
 use crate::table::meta::TableMeta;
 use crate::table::properties::TableProperties;
-use crate::types::FileNum;
+use crate::types::{FileNum, TableId};
 use std::ops::Range;
 
 /// How a reading goes about the block cache.
@@ -92,11 +92,7 @@ impl TableReader {
         let properties = TableProperties::decode(&section(footer.properties, "properties")?);
         check_properties(properties.as_ref(), meta)
             .map_err(|what| corrupt(footer.properties.offset, what))?;
-        let index = section(footer.index, "index")?;
-        let index = Index::open(index, order, footer.data_len).map_err(|what| {
-            let error = corrupt(footer.index.offset, &format!("index: {what}"));
-            if what == DESCENDING { order.blame(error) } else { error }
-        })?;
+        let index = read_index(&file, meta.file, &footer, order)?;
         if footer.entries != meta.entries || footer.blocks as usize != index.count() {
             return Err(corrupt(footer.index.offset, "entries or blocks do not add up"));
         }
@@ -108,6 +104,31 @@ impl TableReader {
         let (order, number) = (order.clone(), meta.file);
         let parts = Parts { file, order, number, salt, index, filter, cache, cache_number };
         Ok(TableReader { parts: Some(parts), retire: None })
+    }
+
+    /// Opens table `number` on its own word, without a filter: footer and index must be whole, and it must be the
+    /// table `id` where that is known. Also answers how many entries it has.
+    pub fn open_alone(
+        file: File,
+        order: &Order,
+        number: FileNum,
+        id: Option<TableId>,
+    ) -> Result<(TableReader, u64)> {
+        let size = file.size()?;
+        let offset = size.saturating_sub(FOOTER_LEN as u64);
+        let mut bytes = [0; FOOTER_LEN];
+        file.read_at(&mut bytes, offset)?;
+        let footer = Footer::decode(&bytes, offset, number)?;
+        if id.is_some_and(|id| id != footer.table_id) {
+            let message = format!("{}: is another table", file.name());
+            return Err(Error::corrupt(Area::Table, number.0, offset, message));
+        }
+        let index = read_index(&file, number, &footer, order)?;
+        let (salt, cache) = (salt_of(&footer.table_id), BlockCache::new(0));
+        let cache_number = cache.reader_number();
+        let (order, filter) = (order.clone(), Filter::None);
+        let parts = Parts { file, order, number, salt, index, filter, cache, cache_number };
+        Ok((TableReader { parts: Some(parts), retire: None }, footer.entries))
     }
 
     /// Whether `file` is the table that `meta` speaks of, by its size and its footer.
@@ -294,6 +315,15 @@ fn read_section(
 ) -> Result<Vec<u8>> {
     let intact = |bytes: &[u8]| section.matches(bytes, salt);
     read_verified(file, number, section.offset, u64::from(section.len), what, intact)
+}
+
+fn read_index(file: &File, number: FileNum, footer: &Footer, order: &Order) -> Result<Index> {
+    let bytes = read_section(file, number, footer.index, salt_of(&footer.table_id), "index")?;
+    Index::open(bytes, order, footer.data_len).map_err(|what| {
+        let message = format!("table {number}: index: {what}");
+        let error = Error::corrupt(Area::Table, number.0, footer.index.offset, message);
+        if what == DESCENDING { order.blame(error) } else { error }
+    })
 }
 
 /// Refuses facts that only a later version can act on.

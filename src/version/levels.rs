@@ -194,7 +194,7 @@ impl Version {
             if files.is_empty() {
                 continue;
             }
-            files.sort_unstable();
+            sort_few(&mut files, |a, b| a <= b);
             let is_dropped =
                 |table: &Arc<TableHandle>| files.binary_search(&table.meta.file).is_ok();
             let (gone, kept): (Vec<_>, Vec<_>) =

@@ -36,6 +36,8 @@ pub struct Loaded {
     pub state: ManifestState,
     /// Number of the last edit.
     pub edit_number: u64,
+    /// Where the records that count end.
+    pub end: u64,
     /// Bytes of a torn tail that were left out.
     pub dropped_bytes: u64,
     /// Older manifests and unfinished ones; nobody needs them once a newer manifest is durable.
@@ -152,6 +154,7 @@ fn read_manifest(file: &File, number: FileNum) -> Result<Loaded> {
         number,
         state: progress.state,
         edit_number: progress.edit_number,
+        end: bad_at,
         dropped_bytes: evidence.content_end.saturating_sub(bad_at),
         leftovers: Vec::new(),
     })

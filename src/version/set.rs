@@ -118,9 +118,8 @@ impl VersionSet {
         Ok(set)
     }
 
-    /// The set as the manifest found by `load` describes it. Reads only: every table must be there, a
-    /// regular file of the size the manifest names, and the levels must be in `order`; else `CORRUPT`, or
-    /// `COMPARATOR` where the order may be to blame.
+    /// The set as the manifest found by `load` describes it. Looks at no table; the levels must be in `order`, else
+    /// `CORRUPT`, or `COMPARATOR` where the order may be to blame.
     pub fn recover(
         fs: Fs,
         dir: Arc<Dir>,
@@ -129,9 +128,6 @@ impl VersionSet {
         levels: usize,
         retire: Arc<RetireList>,
     ) -> Result<VersionSet> {
-        for (_, _, meta) in loaded.state.tables() {
-            check_table_file(&dir, meta)?;
-        }
         let mut set = VersionSet::with_state(fs, dir, loaded.state, order, levels, retire)?;
         set.numbers.reserve_above(loaded.number);
         set.edit_number = loaded.edit_number;
@@ -200,8 +196,9 @@ impl VersionSet {
         let listed = self.state.logs.keys().copied();
         let others = listed.filter(|log| !counted.contains(log));
         state.voided.extend(others.chain(dropped.iter().copied()));
-        state.logs.retain(|log, _| counted.contains(log));
-        state.log_durable.retain(|log, _| counted.contains(log));
+        for logs in [&mut state.logs, &mut state.log_durable] {
+            logs.retain(|log, _| counted.contains(log));
+        }
         self.recovered = Some(state);
     }
 
@@ -494,7 +491,7 @@ impl VersionSet {
 }
 
 /// Refuses a table whose file is not what the manifest says; its bytes are checked when they are read.
-fn check_table_file(dir: &Dir, meta: &TableMeta) -> Result<()> {
+pub fn check_table_file(dir: &Dir, meta: &TableMeta) -> Result<()> {
     let name = FileKind::Table(meta.file).name();
     let what = match dir.stat(&name)? {
         None => "is missing".to_owned(),

@@ -48,8 +48,8 @@ pub struct ManifestState {
     pub next_file: u64,
     pub last_seq: SeqNo,
     pub log_floor: FileNum,
-    /// Listed logs and their salts.
-    pub logs: BTreeMap<FileNum, u32>,
+    /// Listed logs and their salts, as wide as offsets are: one kind of map is several kilobytes less than two.
+    pub logs: BTreeMap<FileNum, u64>,
     /// Logs whose records never count again although their files may still be there.
     pub voided: BTreeSet<FileNum>,
     /// Bytes of listed logs that are known durable.
@@ -331,20 +331,23 @@ impl ManifestState {
     }
 
     fn commit_logs(&mut self, edit: &VersionEdit) {
-        self.logs.extend(edit.logs_added.iter().copied());
-        self.log_durable.extend(edit.log_durable);
+        for &(log, salt) in &edit.logs_added {
+            note(&mut self.logs, log, u64::from(salt));
+        }
+        if let Some((log, offset)) = edit.log_durable {
+            note(&mut self.log_durable, log, offset);
+        }
         for log in &edit.logs_voided {
-            self.logs.remove(log);
-            self.log_durable.remove(log);
+            forget(&mut self.logs, *log);
+            forget(&mut self.log_durable, *log);
             self.voided.insert(*log);
         }
-        // From the front: `split_off` is a kilobyte and more of code for each of the three.
+        // From the front: `split_off` is a kilobyte and more of code.
         let floor = self.log_floor;
-        while let Some(log) = self.logs.keys().next().copied().filter(|log| *log < floor) {
-            self.logs.remove(&log);
-        }
-        while let Some(log) = self.log_durable.keys().next().copied().filter(|log| *log < floor) {
-            self.log_durable.remove(&log);
+        for map in [&mut self.logs, &mut self.log_durable] {
+            while let Some(log) = map.keys().next().copied().filter(|log| *log < floor) {
+                forget(map, log);
+            }
         }
         while let Some(log) = self.voided.first().copied().filter(|log| *log < floor) {
             self.voided.remove(&log);
@@ -399,7 +402,7 @@ impl ManifestState {
             next_file: Some(self.next_file),
             last_seq: Some(self.last_seq),
             log_floor: Some(self.log_floor),
-            logs_added: self.logs.iter().map(|(&log, &salt)| (log, salt)).collect(),
+            logs_added: self.logs.iter().map(|(&log, &salt)| (log, salt as u32)).collect(),
             logs_voided: self.voided.iter().copied().collect(),
             keyspaces_added: keyspaces().map(|(_, k)| k.facts.clone()).collect(),
             keyspaces_dropped: self.dropped_keyspaces.iter().copied().collect(),
@@ -427,6 +430,20 @@ impl ManifestState {
         base.push(edit);
         base
     }
+}
+
+/// What is known of logs: a salt or an offset each.
+type Logs = BTreeMap<FileNum, u64>;
+
+// Each call of a map's methods is a kilobyte or two of code; these are for all of them.
+#[inline(never)]
+fn note(logs: &mut Logs, log: FileNum, value: u64) {
+    logs.insert(log, value);
+}
+
+#[inline(never)]
+fn forget(logs: &mut Logs, log: FileNum) {
+    logs.remove(&log);
 }
 
 /// Refuses a table whose facts cannot be. Whether its keys are in the order of a caller the versions see.

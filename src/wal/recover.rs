@@ -13,12 +13,12 @@
 
 use crate::batch::check;
 use crate::env::api::Dir;
-use crate::error::{Error, Result};
+use crate::error::{Area, Error, ErrorKind, Result};
 use crate::planted::{self, Planted};
 use crate::record::format::{FILE_HEADER_LEN, RecordKind};
-use crate::types::{DbId, FileNum, KeyspaceId, SeqNo};
+use crate::types::{DbId, FileNum, KeyspaceId, RecoveryMode, SeqNo};
 use crate::wal::format::{CloseMark, LOG_START_END};
-use crate::wal::scan::{LogFile, Scan, damaged, has_records, open_listed};
+use crate::wal::scan::{LogFile, Scan, damaged, has_records, open_listed, survey};
 use crate::wal::sync::LogTail;
 
 /// What the manifest and the directory say about the logs.
@@ -39,6 +39,8 @@ pub struct LogFacts {
     pub flushed: Vec<(KeyspaceId, SeqNo)>,
     /// Keyspace ids are below this.
     pub keyspaces: u32,
+    /// What is to be done about logs that are not whole.
+    pub recovery: RecoveryMode,
 }
 
 /// What of the logs counts.
@@ -58,6 +60,40 @@ pub struct Recovered {
     pub records: u64,
     /// Unlisted logs without a record, to be removed.
     pub leftovers: Vec<FileNum>,
+    /// Log and offset from which on bytes were dropped.
+    pub dropped_at: Option<(FileNum, u64)>,
+    /// What was durable and does not count: only `PointInTime` gives anything up.
+    pub lost: Option<Lost>,
+}
+
+/// Damage at which history ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub at: End,
+    pub message: String,
+    /// The damaged log and later ones with records.
+    pub logs: Vec<FileNum>,
+}
+
+impl Lost {
+    pub fn error(&self) -> Error {
+        Error::corrupt(Area::Wal, self.at.0.0, self.at.1, self.message.clone())
+    }
+}
+
+/// Where history ends because of damage: log and offset. Of the log what lies below the offset may count, of
+/// later ones nothing.
+pub type End = (FileNum, u64);
+
+impl Recovered {
+    /// Leaves out what was written of a log from `from` on.
+    fn drop_from(&mut self, candidate: &Candidate, from: u64) {
+        let bytes = candidate.bytes_behind(from);
+        self.dropped_bytes = self.dropped_bytes.saturating_add(bytes);
+        if bytes > 0 {
+            self.dropped_at.get_or_insert((candidate.log.number, from));
+        }
+    }
 }
 
 /// One listed log on its way to a verdict.
@@ -90,6 +126,11 @@ impl Candidate {
         self.scan.bad <= FILE_HEADER_LEN
     }
 
+    /// Whether all is there that a later log says to count.
+    fn is_complete(&self) -> bool {
+        self.limit.is_some_and(|limit| self.scan.bad >= limit)
+    }
+
     /// Whether something is missing or unreadable behind what counts.
     fn is_torn(&self) -> bool {
         match self.limit {
@@ -108,15 +149,100 @@ impl Candidate {
     }
 }
 
-/// Decides which logs and which bytes of them count. `CORRUPT` with file, offset and lost sequences when
-/// something is missing that was durable, `FORMAT` for a log of a newer version.
+/// Decides which logs and which bytes of them count. `CORRUPT` with file, offset and lost sequences when something
+/// is missing that was durable (in point-in-time mode history ends there instead), in strict mode also when anything
+/// was written that does not count; `FORMAT` for a log of a newer version.
 pub fn decide(dir: &Dir, facts: &LogFacts) -> Result<Recovered> {
+    if facts.recovery == RecoveryMode::PointInTime {
+        return decide_before_damage(dir, facts);
+    }
+    let recovered = decide_until(dir, facts, None)?;
+    match recovered.dropped_at {
+        Some((log, offset)) if facts.recovery == RecoveryMode::Strict => {
+            let bytes = recovered.dropped_bytes;
+            let what = format!("{bytes} bytes that were written are no whole records, first");
+            Err(damaged(log, offset, &what))
+        }
+        _ => Ok(recovered),
+    }
+}
+
+/// D25: ends history where the damage is, and earlier for as long as damage is found before that. Damage that is
+/// not of a listed log is refused as ever.
+fn decide_before_damage(dir: &Dir, facts: &LogFacts) -> Result<Recovered> {
+    let mut found: Option<(End, Error)> = None;
+    loop {
+        let end = found.as_ref().map(|(end, _)| *end);
+        let error = match decide_until(dir, facts, end) {
+            Ok(mut recovered) => {
+                if let Some((end, error)) = found {
+                    give_up(dir, facts, &mut recovered, end, error)?;
+                }
+                return Ok(recovered);
+            }
+            Err(error) => error,
+        };
+        let (log, offset) = (FileNum(error.detail().file_number), error.detail().offset);
+        // A log without its LOG START is as good as one that is not there.
+        let at = (log, if offset <= FILE_HEADER_LEN { 0 } else { offset });
+        let listed = facts.listed.iter().any(|(listed, _)| *listed == log);
+        // Each time earlier, so this comes to an end.
+        if error.kind() != ErrorKind::Corrupt || !listed || end.is_some_and(|end| at >= end) {
+            return Err(error);
+        }
+        found = Some((at, error));
+    }
+}
+
+/// Adds what lies behind the end of history: which logs have it, how much it is, which sequences it used.
+fn give_up(
+    dir: &Dir,
+    facts: &LogFacts,
+    recovered: &mut Recovered,
+    end: End,
+    error: Error,
+) -> Result<()> {
+    let mut logs = Vec::new();
+    for &(log, salt) in facts.listed.iter().filter(|(log, _)| *log >= end.0) {
+        let from = if log == end.0 { end.1.max(FILE_HEADER_LEN) } else { FILE_HEADER_LEN };
+        let behind = survey(dir, log, salt, from)?;
+        recovered.max_seq = recovered.max_seq.max(behind.seq_max);
+        let bytes = behind.records_end.saturating_sub(from);
+        recovered.dropped_bytes = recovered.dropped_bytes.saturating_add(bytes);
+        if log == end.0 || behind.valid_headers > 0 {
+            logs.push(log);
+        }
+        let counts = recovered.counted.iter().any(|tail| tail.number == log);
+        if !counts && !recovered.dropped.contains(&log) {
+            recovered.dropped.push(log);
+        }
+    }
+    let last = recovered.last_seq.max(flushed_everywhere(facts));
+    let what = format!(
+        "history ends at sequence {last}, before {} bytes in {} damaged and later logs",
+        recovered.dropped_bytes,
+        logs.len()
+    );
+    let message = error.context(&what).detail().message.clone();
+    recovered.lost = Some(Lost { at: end, message, logs });
+    Ok(())
+}
+
+/// Decides as if history ended at `end`, where there is one.
+fn decide_until(dir: &Dir, facts: &LogFacts, end: Option<End>) -> Result<Recovered> {
     let leftovers = leftovers(dir, facts)?;
     let mut logs = Vec::new();
-    for &(number, salt) in &facts.listed {
+    // A log that cannot even be opened is damaged at 0.
+    let before = |log: FileNum| end.is_none_or(|end| (log, 0) < end);
+    for &(number, salt) in facts.listed.iter().filter(|(log, _)| before(*log)) {
         logs.push(Candidate::new(open_listed(dir, number, salt, &facts.db_id)?));
     }
     link(&mut logs)?;
+    let cut = logs.last_mut().zip(end).filter(|(last, end)| last.log.number == end.0);
+    let is_cut = cut.is_some();
+    if let Some((last, end)) = cut {
+        last.limit = Some(end.1);
+    }
     let mut last_seq = 0;
     for candidate in &mut logs {
         candidate.scan = candidate.log.scan(candidate.limit.unwrap_or(u64::MAX), last_seq)?;
@@ -124,10 +250,11 @@ pub fn decide(dir: &Dir, facts: &LogFacts) -> Result<Recovered> {
     }
     collect_evidence(&mut logs, facts);
     evidence_of_later_logs(&mut logs);
-    if let Some(mark) = &facts.close {
+    if let Some(mark) = facts.close.as_ref().filter(|_| end.is_none()) {
         check_close(&logs, mark)?;
     }
-    for candidate in &logs {
+    let whole = logs.len().saturating_sub(usize::from(is_cut));
+    for candidate in logs.iter().take(whole).filter(|candidate| !candidate.is_complete()) {
         candidate.log.check_length(&candidate.scan)?;
     }
     let mut recovered = walk(&logs)?;
@@ -191,7 +318,9 @@ fn collect_evidence(logs: &mut [Candidate], facts: &LogFacts) {
             ])
             .max()
             .filter(|_| !planted::is(Planted::EvidenceIgnored))
-            .unwrap_or(0);
+            // Behind its limit nothing counts, whether it was durable or not: where recovery has ended the history
+            // before damage, the next LOG START says so.
+            .map_or(0, |durable| durable.min(candidate.limit.unwrap_or(u64::MAX)));
     }
 }
 
@@ -254,8 +383,7 @@ fn walk(logs: &[Candidate]) -> Result<Recovered> {
         }
         if torn_in.is_some() || candidate.is_empty() {
             recovered.dropped.push(candidate.log.number);
-            let bytes = candidate.bytes_behind(FILE_HEADER_LEN);
-            recovered.dropped_bytes = recovered.dropped_bytes.saturating_add(bytes);
+            recovered.drop_from(candidate, FILE_HEADER_LEN);
         } else {
             count(&mut recovered, candidate)?;
         }
@@ -281,8 +409,7 @@ fn count(recovered: &mut Recovered, candidate: &Candidate) -> Result<()> {
     }
     recovered.last_seq = scan.last_seq;
     recovered.records = recovered.records.saturating_add(scan.batches);
-    let behind = candidate.bytes_behind(scan.bad);
-    recovered.dropped_bytes = recovered.dropped_bytes.saturating_add(behind);
+    recovered.drop_from(candidate, scan.bad);
     recovered.counted.push(LogTail {
         number: log.number,
         salt: log.salt,

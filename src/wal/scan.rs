@@ -145,6 +145,58 @@ pub(super) fn has_records(
     Ok(evidence.valid_headers > 0)
 }
 
+/// What a log that recovery gives up has from `from` on, however damaged; nothing when it is not there.
+pub(super) fn survey(dir: &Dir, number: FileNum, salt: u32, from: u64) -> Result<Evidence> {
+    match dir.open_read(&log_name(number), Area::Wal) {
+        Err(error) if matches!(error.kind(), ErrorKind::Missing | ErrorKind::Corrupt) => {
+            Ok(Evidence::default())
+        }
+        file => {
+            let file = file?;
+            scan_evidence(&file, salt, from, file.size()?, 0)
+        }
+    }
+}
+
+/// What was read of a log record by record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadAnyway {
+    pub records: u64,
+    /// Damaged places that records follow.
+    pub gaps: u64,
+}
+
+/// Hands every record of a log that verifies and ends within `limit` to `take`, also those behind damage. Without a
+/// `salt` the file header must be whole.
+pub fn read_anyway(
+    dir: &Dir,
+    number: FileNum,
+    salt: Option<u32>,
+    limit: u64,
+    take: &mut dyn FnMut(&Record<'_>) -> Result<()>,
+) -> Result<ReadAnyway> {
+    let file = dir.open_read(&log_name(number), Area::Wal)?;
+    let salt = match salt {
+        Some(salt) => salt,
+        None => read_header(&file, number)?.salt,
+    };
+    let (mut read, mut in_gap) = (ReadAnyway::default(), false);
+    let mut reader = RecordReader::new(&file, salt, limit);
+    loop {
+        if let Some(record) = reader.next_record()? {
+            read.records = read.records.saturating_add(1);
+            read.gaps = read.gaps.saturating_add(u64::from(in_gap));
+            in_gap = false;
+            take(&record)?;
+            continue;
+        }
+        in_gap = true;
+        if !reader.skip()? {
+            return Ok(read);
+        }
+    }
+}
+
 impl LogFile {
     /// A reader over the records that may count.
     pub fn records(&self, limit: u64) -> RecordReader<'_> {

@@ -179,7 +179,7 @@ static void option_ids(void) {
     const char *name;
     uint32_t id;
   } frozen[] = {
-      {"env", 2},            {"comparator", 3},    {"comparator_custom", 4}, {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
+      {"env", 2},            {"comparator", 3},    {"comparator_custom", 4}, {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"recovery", 13}, {"verify_on_open", 14}, {"sync_interval_us", 15},
       {"write_buffer", 20},  {"write_buffer_entries", 21},
       {"immutable_max", 22}, {"memtable", 23},    {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
       {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},

@@ -20,5 +20,6 @@ mod page;
 mod pairs;
 mod patient;
 mod planted;
+mod recovering;
 mod same_bytes;
 mod script;

@@ -3,6 +3,7 @@
 mod crashes;
 mod faults;
 mod logs;
+mod modes;
 mod resume;
 
 use crate::simdb::*;

@@ -16,7 +16,7 @@ use esker::internals::types::{FileNum, KeyspaceId};
 use esker::internals::version::edit::{KeyspaceFacts, VersionEdit};
 use esker::internals::version::levels::Version;
 use esker::internals::version::manifest::{Loaded, load};
-use esker::internals::version::set::VersionSet;
+use esker::internals::version::set::{VersionSet, check_table_file};
 use esker::internals::version::state::ManifestState;
 use esker::internals::wal::format::CloseMark;
 
@@ -103,6 +103,7 @@ fn highest_number(kernel: &Arc<SimKernel>) -> FileNum {
 fn recover(kernel: &Arc<SimKernel>) -> Result<VersionSet> {
     let loaded = load_from(kernel)?.expect("the directory holds a database");
     let (fs, dir) = open_dir(kernel)?;
+    loaded.state.tables().try_for_each(|(_, _, meta)| check_table_file(&dir, meta))?;
     let logs: Vec<FileNum> = loaded.state.logs.keys().copied().collect();
     let mut set = VersionSet::recover(
         fs,

@@ -26,10 +26,10 @@ pub const CUTS: Campaign =
     Campaign { name: "cuts after a kill", floor: 500, full: 2_000, slice: 1 };
 pub const BYTES: Campaign =
     Campaign { name: "every byte after a close", floor: 1_500, full: 8_000, slice: 2 };
-const WRITES: u64 = 300;
+pub(super) const WRITES: u64 = 300;
 
 /// Files with their bytes.
-type Files = Vec<(String, Vec<u8>)>;
+pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 /// Writes; what is then in the database. Some keys are deleted again.
 fn fill(db: &Db, params: &WriteParams, value: u8) -> Rows {
@@ -50,9 +50,9 @@ fn fill(db: &Db, params: &WriteParams, value: u8) -> Rows {
 }
 
 /// A database that nobody has open, and what is in it.
-struct Base {
-    kernel: Arc<SimKernel>,
-    truth: Rows,
+pub(super) struct Base {
+    pub(super) kernel: Arc<SimKernel>,
+    pub(super) truth: Rows,
 }
 
 /// Closed cleanly; three levels and more, and rows in its log too.
@@ -88,14 +88,14 @@ fn replace(kernel: &Arc<SimKernel>, name: &str, bytes: Option<&[u8]>) {
 }
 
 /// What a case does to one file.
-struct Harm {
-    name: String,
-    what: String,
-    bytes: Option<Vec<u8>>,
+pub(super) struct Harm {
+    pub(super) name: String,
+    pub(super) what: String,
+    pub(super) bytes: Option<Vec<u8>>,
 }
 
 /// How many bytes are in use: behind them there are only zeros that nobody reads.
-fn used(bytes: &[u8]) -> usize {
+pub(super) fn used(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
@@ -104,7 +104,7 @@ fn place(dice: &mut Dice, bytes: &[u8]) -> usize {
     dice.index(used(bytes).max(1))
 }
 
-fn flip(dice: &mut Dice, name: &str, bytes: &[u8]) -> Harm {
+pub(super) fn flip(dice: &mut Dice, name: &str, bytes: &[u8]) -> Harm {
     let (at, bit) = (place(dice, bytes), 1 << dice.below(8));
     let mut now = bytes.to_vec();
     now.get_mut(at).into_iter().for_each(|byte| *byte ^= bit);
@@ -113,7 +113,7 @@ fn flip(dice: &mut Dice, name: &str, bytes: &[u8]) -> Harm {
 }
 
 /// One of the ways in which a file goes bad; `other` is a database of the same kind.
-fn harm(dice: &mut Dice, files: &Files, other: &Files) -> Harm {
+pub(super) fn harm(dice: &mut Dice, files: &Files, other: &Files) -> Harm {
     let (name, bytes) = &files[dice.below(files.len() as u64) as usize];
     let len = bytes.len();
     let at = dice.below(len.max(1) as u64) as usize;
@@ -179,7 +179,7 @@ fn read_all(db: &Db, truth: &Rows) -> Result<u64, String> {
 }
 
 /// A copy of the database, damaged.
-fn harmed(base: &Base, harm: &Harm) -> Arc<SimKernel> {
+pub(super) fn harmed(base: &Base, harm: &Harm) -> Arc<SimKernel> {
     let kernel = base.kernel.crash(CrashPolicy::Kill, 1);
     replace(&kernel, &harm.name, harm.bytes.as_deref());
     kernel
@@ -225,13 +225,13 @@ fn assert_mostly_told(tally: &Tally) {
 }
 
 /// A database with what a case needs of it, made once.
-struct Patient {
-    base: Base,
-    files: Files,
-    others: Files,
+pub(super) struct Patient {
+    pub(super) base: Base,
+    pub(super) files: Files,
+    pub(super) others: Files,
 }
 
-fn after_a_close() -> &'static Patient {
+pub(super) fn after_a_close() -> &'static Patient {
     static PATIENT: LazyLock<Patient> = LazyLock::new(|| {
         let base = closed(70, b'v');
         let (files, others) = (files(&base.kernel), files(&closed(71, b'w').kernel));
@@ -241,7 +241,7 @@ fn after_a_close() -> &'static Patient {
     &PATIENT
 }
 
-fn after_a_kill() -> &'static Patient {
+pub(super) fn after_a_kill() -> &'static Patient {
     static PATIENT: LazyLock<Patient> = LazyLock::new(|| {
         let base = killed(72);
         let files = files(&base.kernel);

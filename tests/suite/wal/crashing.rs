@@ -141,6 +141,7 @@ impl World {
             close: m.close,
             flushed: Vec::new(),
             keyspaces: 1,
+            ..LogFacts::default()
         }
     }
 
