@@ -82,6 +82,9 @@ static void structs(void) {
 
   SIZE(esker_level_stats, 96);
   OFFSET(esker_level_stats, written_bytes, 48);
+  SIZE(esker_salvage_result, 80);
+  OFFSET(esker_salvage_result, tables, 8);
+  OFFSET(esker_salvage_result, rows, 72);
   SIZE(esker_stats, 1064);
   OFFSET(esker_stats, levels, 4);
   OFFSET(esker_stats, puts, 8);
@@ -179,7 +182,7 @@ static void option_ids(void) {
     const char *name;
     uint32_t id;
   } frozen[] = {
-      {"env", 2},            {"comparator", 3},    {"comparator_custom", 4}, {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"sync_interval_us", 15},
+      {"env", 2},            {"comparator", 3},    {"comparator_custom", 4}, {"file_mode", 5},      {"durability", 10},   {"group_sync_us", 11}, {"recovery", 13}, {"verify_on_open", 14}, {"sync_interval_us", 15},
       {"write_buffer", 20},  {"write_buffer_entries", 21},
       {"immutable_max", 22}, {"memtable", 23},    {"block_size", 30},   {"block_entries", 31}, {"table_size", 32},
       {"compression", 33},   {"filter", 34},      {"filter_bits", 35},  {"cache_bytes", 40},  {"open_tables_max", 41},

@@ -606,6 +606,22 @@ enum esker_option
   /** u64 `group_sync_us` [500]: longest wait of a GROUP write, microseconds, up to 1 s; 0 = none. */
   ESKER_OPT_GROUP_SYNC_US = 11,
   /**
+   * text `recovery` [default]: default, strict, point_in_time. What esker_open() does about logs of a process that did
+   * not close. default drops a torn tail, as an ordinary crash leaves it, and answers CORRUPT when anything is
+   * missing or damaged that is known to have been durable. strict answers CORRUPT, with file and offset, also for a
+   * torn tail of a log or manifest. point_in_time ends the history before the first damage of a log: everything
+   * before it is there, nothing after it; the error ring says what was lost, and the first change keeps a copy of
+   * every log that is given up, under the name `*.wal.damaged`. Damage of the manifest is CORRUPT in each.
+   */
+  ESKER_OPT_RECOVERY = 13,
+  /**
+   * text `verify_on_open` [metadata]: none, metadata, full. What esker_open() looks at of the tables beforehand:
+   * none does not even look whether they are there; metadata that each is a file of its size; full reads every byte
+   * as esker_verify() does to ESKER_VERIFY_FULL, the first finding is the error. Manifest and logs are always read
+   * whole, and a table whenever it is used.
+   */
+  ESKER_OPT_VERIFY_ON_OPEN = 14,
+  /**
    * u64 `sync_interval_us` [0 = off]: logged writes are flushed behind the scenes this many
    * microseconds after they were made, up to one hour; no writer waits for that.
    */
@@ -999,6 +1015,29 @@ typedef struct esker_stats {
   uint64_t errors;
   struct esker_level_stats level[ESKER_LEVELS_MAX];
 } esker_stats;
+
+/** What esker_salvage() read and what it could not read. */
+typedef struct esker_salvage_result {
+  /** sizeof(esker_salvage_result). */
+  uint32_t struct_size;
+  /** 0. */
+  uint32_t reserved;
+  /** Tables that were opened, and those that could not be. */
+  uint64_t tables;
+  uint64_t tables_lost;
+  /** Data blocks of the tables that were opened, and those of them that could not be read. */
+  uint64_t blocks;
+  uint64_t blocks_lost;
+  /** Logs that were read, and those that could not be. */
+  uint64_t logs;
+  uint64_t logs_lost;
+  /** Whole records in the logs that were read. */
+  uint64_t records;
+  /** Damaged places in logs behind which records were found again. */
+  uint64_t log_gaps;
+  /** Rows of the new database. */
+  uint64_t rows;
+} esker_salvage_result;
 
 /**
  * Order of two keys: < 0, 0 or > 0. A total order, the same for ever: in every process and every later
@@ -1734,6 +1773,30 @@ esker_status esker_verify_path(const char *path,
                                uint32_t level,
                                const struct esker_job *job,
                                struct esker_error *err);
+
+/**
+ * Reads what can be read of the database in `path`, which is damaged and not open, into a new one in `new_path`, which
+ * must be absent (its parent is there) or hold nothing. Writes nothing into `path` but the lock file. With a manifest
+ * that verifies, what it names is read: of a table every block whose checksum holds, of logs what opening would
+ * count or, where that is damaged, every whole record. Without one, all tables and logs by their names; then older
+ * versions and deleted rows may come back. Of each key the newest version that was read counts.
+ *
+ * `options` may be NULL; they are those of the new database, a custom comparator must be among them, and without a
+ * manifest the comparator too. `job` may be NULL; its progress counts entries, its report callback gets everything
+ * that could not be read, which is no error. `result` may be NULL, struct_size filled in; it is filled also after an
+ * error, `path` and `new_path` end in NUL. OK = the new database is complete and closed; MISSING when `path` holds no
+ * database; LOCKED; PRESENT or INVALID when `new_path` holds something; COMPARATOR; CANCELLED by a callback; IO,
+ * NO_SPACE, NO_MEMORY. After an error the new directory is removed, after a kill it is left, incomplete.
+ * [any-thread]
+ */
+ESKER_API
+ESKER_MUST_USE
+esker_status esker_salvage(const char *path,
+                           const struct esker_options *options,
+                           const char *new_path,
+                           const struct esker_job *job,
+                           struct esker_salvage_result *result,
+                           struct esker_error *err);
 
 #ifdef __cplusplus
 }  // extern "C"

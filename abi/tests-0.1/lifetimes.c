@@ -262,6 +262,12 @@ CALL(call_verify_path) {
   snprintf(path, sizeof path, "%s.none", w->path);
   return esker_verify_path(path, handle, ESKER_VERIFY_FULL, NULL, NULL);
 }
+CALL(call_salvage) {
+  char path[1200], copy[1210];
+  snprintf(path, sizeof path, "%s.none", w->path);
+  snprintf(copy, sizeof copy, "%s.copy", w->path);
+  return esker_salvage(path, handle, copy, NULL, NULL, NULL);
+}
 CALL(call_destroy) {
   char path[1200];
   snprintf(path, sizeof path, "%s.none", w->path);
@@ -358,6 +364,7 @@ static const struct row rows[] = {
     {"esker_open", OPTIONS, call_open, ESKER_OK, ESKER_OK, 0},
     {"esker_destroy", OPTIONS, call_destroy, ESKER_MISSING, ESKER_MISSING, 0},
     {"esker_verify_path", OPTIONS, call_verify_path, ESKER_MISSING, ESKER_MISSING, 0},
+    {"esker_salvage", OPTIONS, call_salvage, ESKER_MISSING, ESKER_MISSING, 0},
     {"esker_version", NO_HANDLE, call_version, ESKER_OK, ESKER_OK, 1},
     {"esker_version_text", NO_HANDLE, call_version_text, ESKER_OK, ESKER_OK, 1},
     {"esker_abi", NO_HANDLE, call_abi, ESKER_OK, ESKER_OK, 1},

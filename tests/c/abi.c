@@ -82,6 +82,9 @@ static void structs(void) {
 
   SIZE(esker_level_stats, 96);
   OFFSET(esker_level_stats, written_bytes, 48);
+  SIZE(esker_salvage_result, 80);
+  OFFSET(esker_salvage_result, tables, 8);
+  OFFSET(esker_salvage_result, rows, 72);
   SIZE(esker_stats, 1064);
   OFFSET(esker_stats, levels, 4);
   OFFSET(esker_stats, puts, 8);

@@ -63,11 +63,13 @@ static void damage(const char *path, const char *ending, long at) {
   CHECK(fclose(f) == 0);
 }
 
-static int has(const char *path, const char *key) {
+static int holds(const char *path, const char *key) {
   esker_db *db = NULL;
   esker_status found;
+  size_t size = 0;
+  char value[64];
   STATUS_ERR(ESKER_OK, esker_open(path, NULL, 0, &db, &error));
-  found = esker_exists(db, NULL, key, strlen(key));
+  found = esker_get(db, NULL, key, strlen(key), value, sizeof value, &size);
   STATUS_ERR(ESKER_OK, esker_close(db, 0, &error));
   return found == ESKER_OK;
 }
@@ -83,6 +85,8 @@ int main(int argc, char **argv) {
   esker_db *db = NULL;
   esker_job job;
   const char *path, *copy;
+  char value[64];
+  size_t size = 0;
   if (argc != 2) return 2;
   path = path_in(argv[1], "db");
   copy = path_in(argv[1], "copy");
@@ -125,7 +129,7 @@ int main(int argc, char **argv) {
   STATUS_ERR(ESKER_OK, esker_options_free(options));
   STATUS_ERR(ESKER_OK, esker_salvage(path, NULL, copy, &job, &found, &error));
   CHECK(seen.findings == 1 && found.blocks_lost == 1 && found.rows > 2000 && found.rows < 3001);
-  CHECK(has(copy, "key2999") && has(copy, "late") && !has(copy, "key0000"));
+  CHECK(holds(copy, "key2999") && holds(copy, "late") && !holds(copy, "key0000"));
 
   /* The log too: refused, but for a history that ends before the damage. */
   damage(path, ".wal", 130);
@@ -136,9 +140,9 @@ int main(int argc, char **argv) {
   STATUS_ERR(ESKER_OK, esker_options_free(options));
   STATUS(ESKER_OK, esker_last_error(db, &error));
   CHECK(error.status == ESKER_CORRUPT && strstr(error.message, "history ends") != NULL);
-  STATUS(ESKER_NOT_FOUND, esker_exists(db, NULL, "late", 4));
+  STATUS(ESKER_NOT_FOUND, esker_get(db, NULL, "late", 4, value, sizeof value, &size));
   STATUS(ESKER_OK, put(db, "later", "row"));
   STATUS_ERR(ESKER_OK, esker_close(db, 0, &error));
-  CHECK(has(path, "later") && !has(path, "late"));
+  CHECK(holds(path, "later") && !holds(path, "late"));
   return check_result("salvage");
 }
