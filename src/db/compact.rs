@@ -72,7 +72,7 @@ impl DbCore {
             let version = self.keyspace.state.load().version.clone();
             let id = self.keyspace.id;
             let plan = picker::pick(&version, &self.limits, &cursors, id, &claims.inflight);
-            return claims.waiting > 0 || plan.is_some();
+            return claims.waiting > 0 || (self.options.compaction_auto && plan.is_some());
         }
         self.claim_released.wait(&mut claims);
         true

@@ -34,6 +34,7 @@ CALL(flush) { return esker_flush(a[0].p, a[1].p); }
 CALL(resume) { return esker_resume(a[0].p, a[1].p); }
 CALL(verify) { return esker_verify(a[0].p, (uint32_t)a[1].n, a[2].p, a[3].p); }
 CALL(verify_path) { return esker_verify_path(a[0].p, a[1].p, (uint32_t)a[2].n, a[3].p, a[4].p); }
+CALL(salvage) { return esker_salvage(a[0].p, a[1].p, a[2].p, a[3].p, a[4].p, a[5].p); }
 CALL(checkpoint) { return esker_checkpoint(a[0].p, a[1].p, a[2].p, a[3].p); }
 CALL(compact) { return esker_compact(a[0].p, a[1].p, a[2].p, (uint32_t)a[3].n, a[4].p, a[5].p); }
 CALL(approx_sizes) { return esker_approx_sizes(a[0].p, a[1].n, a[2].p, a[3].p); }
@@ -104,6 +105,7 @@ CALL(status_text) { return esker_status_text((int32_t)a[0].n) != NULL ? ESKER_OK
 #define OUT(type) {OUTPUT, ESKER_INVALID, NULL, sizeof(type)}
 #define MAYBE_OUT(type) {OUTPUT, ESKER_OK, NULL, sizeof(type)}
 #define STRUCT_OUT(type) {STRUCT, ESKER_INVALID, NULL, sizeof(type)}
+#define MAYBE_STRUCT(type) {STRUCT, ESKER_OK, NULL, sizeof(type)}
 #define HANDLE_OUT(kind) {NEW, ESKER_INVALID, NULL, kind}
 #define PATH_TO(what) {PATH, ESKER_INVALID, NULL, what}
 #define CHOICE_OF(n) {CHOICE, ESKER_INVALID, NULL, n}
@@ -140,6 +142,8 @@ static const struct row rows[] = {
     {"esker_verify", call_verify, ESKER_OK, 0, {HANDLE(DB), CHOICE_OF(ESKER_VERIFY_FULL), MAY_BE(JOB), MAY_BE(ERR)}},
     {"esker_verify_path", call_verify_path, ESKER_OK, 0,
      {PATH_TO(CLOSED_DATABASE), MAY_BE(OPTIONS), CHOICE_OF(ESKER_VERIFY_FULL), MAY_BE(JOB), MAY_BE(ERR)}},
+    {"esker_salvage", call_salvage, ESKER_OK, 0,
+     {PATH_TO(CLOSED_DATABASE), MAY_BE(OPTIONS), PATH_TO(NOTHING_YET), MAY_BE(JOB), MAYBE_STRUCT(esker_salvage_result), MAY_BE(ERR)}},
     {"esker_checkpoint", call_checkpoint, ESKER_OK, 0, {HANDLE(DB), PATH_TO(NOTHING_YET), MAY_BE(JOB), MAY_BE(ERR)}},
     {"esker_compact", call_compact, ESKER_OK, 0,
      {HANDLE(DB), MAY_BE(SLICE), MAY_BE(SLICE), CHOICE_OF(0), MAY_BE(JOB), MAY_BE(ERR)}},
