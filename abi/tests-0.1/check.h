@@ -44,7 +44,7 @@ static inline int check_status_err(int32_t expected, int32_t found, esker_error 
 }
 
 /* To be returned from main. */
-static int check_result(const char *name) {
+static inline int check_result(const char *name) {
   if (check_failures != 0) printf("%s: %d of %d checks failed\n", name, check_failures, check_count);
   return check_failures != 0;
 }

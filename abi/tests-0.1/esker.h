@@ -43,8 +43,9 @@
  *             marked [callback-safe] may be called from esker's callbacks, all others not.
  * Callbacks   Must return normally: no C++ exception, longjmp or Rust panic through esker's frames. They
  *             never return pointers.
- * Fork        In a forked child of a process that has used esker, every function that takes or makes a handle
- *             answers FORKED, the freeing ones too, and frees nothing. The parent is not affected.
+ * Fork        In a forked child of a process that has used esker, every function answers FORKED, the freeing ones
+ *             too, and frees nothing; only those about versions, names of statuses, esker_abi_check() and
+ *             esker_option_count() work. The parent is not affected.
  * Paths       NUL-terminated bytes, resolved once. Texts returned as const char * are static, UTF-8, English.
  * Platforms   64-bit only. All integers in files and packed layouts are little-endian on every machine.
  */
@@ -1691,9 +1692,9 @@ esker_status esker_compact(struct esker_db *db,
 /**
  * Makes an openable copy in the directory `dir`, by hard links where the file system allows and copies elsewhere,
  * holding every write that returned before the call (and perhaps later ones, in order), and durable when it
- * returns. Makes `dir` if it is not there, not its parent (MISSING); PRESENT when it exists and is not empty. `job`
- * may be NULL; its progress counts bytes of tables. CANCELLED or failed, it takes away what it made; killed, it
- * leaves a directory that does not open. The copy has an identity of its own and shares no later fate with the
+ * returns. Makes `dir` if it is not there, not its parent (MISSING); PRESENT when it exists and holds more than a LOCK.
+ * `job` may be NULL; its progress counts bytes of tables. CANCELLED or failed, it takes away what it made; killed, it
+ * leaves a directory that does not open, for esker_destroy() or, with a LOCK alone, for the next one. The copy has an identity of its own and shares no later fate with the
  * database. Flushes; writers and readers go on. INVALID for a database in memory, POISONED when writes are stopped.
  * [any-thread]
  */

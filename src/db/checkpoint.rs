@@ -10,7 +10,7 @@
 
 use crate::db::core::DbCore;
 use crate::env::api::Dir;
-use crate::env::path::FileKind;
+use crate::env::path::{FileKind, LOCK_NAME};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::sync::Arc;
 use crate::table::meta::TableMeta;
@@ -34,7 +34,8 @@ struct Making<'a, 'w> {
 }
 
 impl DbCore {
-    /// Makes a copy that opens in the directory `path`, which is made if it is not there and must be empty if it is.
+    /// Makes a copy that opens in the directory `path`, which is made if it is not there and must hold
+    /// nothing but a LOCK if it is.
     pub fn checkpoint(&self, path: &[u8], watch: Watch<'_>) -> Result<()> {
         self.check_open()?;
         if !self.fs.keeps() {
@@ -68,7 +69,8 @@ impl DbCore {
             }
             found => (found?, false),
         };
-        if let Some(name) = dir.list()?.first() {
+        // A LOCK alone is what a checkpoint leaves that was killed before its first file.
+        if let Some(name) = dir.list()?.iter().find(|name| **name != *LOCK_NAME.as_bytes()) {
             let name = String::from_utf8_lossy(name);
             let message = format!("{} is not empty: it holds {name}", dir.path());
             return Err(Error::new(ErrorKind::Present, Area::Directory, message));

@@ -170,6 +170,39 @@ fn a_crash_at_any_call_leaves_a_whole_copy_or_one_that_does_not_open() {
 }
 
 #[test]
+fn what_a_killed_one_leaves_is_in_nobodys_way() {
+    let work = |kernel: &Arc<SimKernel>| {
+        let db = open(kernel, &tiny()).expect("opens");
+        put(&db, 0, 50);
+        (kernel.calls(), db)
+    };
+    let kernel = SimKernel::new(68);
+    let (before, db) = work(&kernel);
+    checkpoint(&db).expect("made");
+    let calls = kernel.calls() - before;
+    let (mut again, mut destroyed) = (0, 0);
+    for n in 0..calls {
+        let kernel = SimKernel::new(68);
+        let (_, db) = work(&kernel);
+        kernel.freeze_after(n);
+        assert!(checkpoint(&db).is_err(), "dead at call {n}");
+        let kernel = crash(&kernel, Some(db), CrashPolicy::Kill, n);
+        let db = reopen(&kernel, &tiny()).expect("opens");
+        match kind(checkpoint(&db)) {
+            None => again += 1,
+            Some(ErrorKind::Present) => {
+                Db::destroy(&Fs::Sim(kernel.clone()), COPY).expect("destroyed");
+                checkpoint(&db).expect("made");
+                destroyed += 1;
+            }
+            other => panic!("dead at call {n}: {other:?}"),
+        }
+        assert_eq!(rows(&open_copy(&kernel).expect("opens")), expected(50), "dead at call {n}");
+    }
+    assert!(again > 1 && destroyed > 1, "{again}, {destroyed}");
+}
+
+#[test]
 fn beside_writers_it_is_a_prefix_with_everything_that_had_returned() {
     let options = Options { deterministic: false, threads: 2, ..tiny() };
     let kernel = SimKernel::new(65);
