@@ -1,7 +1,7 @@
 //! An open table: point look-ups, and the only way to its blocks.
 //!
 //! Index and filter stay in memory while the table is open. A data block comes from the block cache or is
-//! read, verified and checked as a whole. A block whose checksum fails is read a second time, because the
+//! read, verified and, the first time, checked as a whole. A block whose checksum fails is read a second time, because the
 //! damage may have happened on the way from the disk; if it fails again that is `CORRUPT`.
 //!
 //! Invariants
@@ -12,6 +12,7 @@
 //! 4. The filter is asked before the index, the index before any block.
 
 use crate::block::format::{Block, checksum_ok};
+use crate::buffer;
 use crate::checksum::place;
 use crate::env::api::File;
 use crate::error::{Area, Error, ErrorKind, Result};
@@ -19,7 +20,7 @@ use crate::filter::kind::Filter;
 use crate::key::Tag;
 use crate::order::Order;
 use crate::retire::RetireList;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::table::ahead::Ahead;
 use crate::table::cache::BlockCache;
 use crate::table::format::{FOOTER_LEN, Footer, SectionHandle, salt_of};
@@ -68,9 +69,35 @@ struct Parts {
     salt: u32,
     index: Index,
     filter: Filter,
+    known: KnownBlocks,
     cache: Arc<BlockCache>,
     /// Of this reader in the block cache.
     cache_number: u64,
+}
+
+/// Blocks that were checked entry by entry since the table was opened, a bit each: one with the right checksum at that
+/// place is the same block.
+struct KnownBlocks(Vec<AtomicU64>);
+
+impl KnownBlocks {
+    fn new(blocks: usize) -> Result<KnownBlocks> {
+        let mut words = Vec::new();
+        buffer::reserve(&mut words, blocks.div_ceil(64), Area::Table)?;
+        words.resize_with(blocks.div_ceil(64), AtomicU64::default);
+        Ok(KnownBlocks(words))
+    }
+
+    fn has(&self, at: usize) -> bool {
+        // The block's bytes are the reader's own: nothing is passed from thread to thread by this bit.
+        let word = self.0.get(at / 64).map_or(0, |word| word.load(Ordering::Relaxed));
+        word & (1 << (at % 64)) != 0
+    }
+
+    fn add(&self, at: usize) {
+        if let Some(word) = self.0.get(at / 64) {
+            word.fetch_or(1 << (at % 64), Ordering::Relaxed);
+        }
+    }
 }
 
 impl TableReader {
@@ -101,8 +128,9 @@ impl TableReader {
             _ => Filter::open(section(footer.filter, "filter")?),
         };
         let cache_number = cache.reader_number();
+        let known = KnownBlocks::new(index.count()).map_err(|e| e.with_file(meta.file.0))?;
         let (order, number) = (order.clone(), meta.file);
-        let parts = Parts { file, order, number, salt, index, filter, cache, cache_number };
+        let parts = Parts { file, order, number, salt, index, filter, known, cache, cache_number };
         Ok(TableReader { parts: Some(parts), retire: None })
     }
 
@@ -126,8 +154,9 @@ impl TableReader {
         let index = read_index(&file, number, &footer, order)?;
         let (salt, cache) = (salt_of(&footer.table_id), BlockCache::new(0));
         let cache_number = cache.reader_number();
+        let known = KnownBlocks::new(index.count()).map_err(|e| e.with_file(number.0))?;
         let (order, filter) = (order.clone(), Filter::None);
-        let parts = Parts { file, order, number, salt, index, filter, cache, cache_number };
+        let parts = Parts { file, order, number, salt, index, filter, known, cache, cache_number };
         Ok((TableReader { parts: Some(parts), retire: None }, footer.entries))
     }
 
@@ -262,7 +291,7 @@ impl Parts {
         reserved
             .map_err(|_| Error::no_memory(Area::Table, bytes.len()).with_file(self.number.0))?;
         own.extend_from_slice(bytes);
-        Block::parse(own, &self.order, self.number.0, start)
+        self.parse(at, own, start)
     }
 
     fn read_block(&self, at: usize) -> Result<Block> {
@@ -271,7 +300,17 @@ impl Parts {
         let intact = |bytes: &[u8]| checksum_ok(bytes, initial);
         let len = end.saturating_sub(start);
         let bytes = read_verified(&self.file, self.number, start, len, "block", intact)?;
-        Block::parse(bytes, &self.order, self.number.0, start)
+        self.parse(at, bytes, start)
+    }
+
+    /// The bytes of block `at`, whose checksum has passed, as a block.
+    fn parse(&self, at: usize, bytes: Vec<u8>, start: u64) -> Result<Block> {
+        let known = self.known.has(at);
+        let block = Block::parse_again(bytes, &self.order, self.number.0, start, known)?;
+        if !known {
+            self.known.add(at);
+        }
+        Ok(block)
     }
 }
 
