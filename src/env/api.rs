@@ -446,16 +446,35 @@ impl File {
     /// Fills `buf` from `offset`; a file that ends before that is `CORRUPT`.
     pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         let n = self.read_at(buf, offset)?;
-        if n < buf.len() {
-            let message = format!(
-                "{} ends at {}, needed {} bytes at {offset}",
-                self.name,
-                offset + n as u64,
-                buf.len()
-            );
-            return Err(Error::new(ErrorKind::Corrupt, self.area, message).with_offset(offset));
+        self.check_read(n, buf.len(), offset)
+    }
+
+    /// The same into `buf`, whose room for `len` bytes the caller has reserved; what it held is gone.
+    pub fn read_exact_into(&self, buf: &mut Vec<u8>, len: usize, offset: u64) -> Result<()> {
+        buf.clear();
+        let Fd::Real(fd) = &self.fd else {
+            buf.resize(len, 0);
+            return self.read_exact_at(buf, offset);
+        };
+        while buf.len() < len {
+            let at = offset.saturating_add(buf.len() as u64);
+            let rest = len - buf.len();
+            let n = retry(|| real::pread_behind(fd, buf, rest, at))
+                .map_err(|errno| self.error(errno, "reading").with_offset(at))?;
+            if n == 0 {
+                break;
+            }
         }
-        Ok(())
+        self.check_read(buf.len(), len, offset)
+    }
+
+    fn check_read(&self, n: usize, len: usize, offset: u64) -> Result<()> {
+        if n == len {
+            return Ok(());
+        }
+        let end = offset.saturating_add(n as u64);
+        let message = format!("{} ends at {end}, needed {len} bytes at {offset}", self.name);
+        Err(Error::new(ErrorKind::Corrupt, self.area, message).with_offset(offset))
     }
 
     /// Writes all of `buf` at `offset`. On an error any part of it may be in the file.

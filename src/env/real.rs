@@ -96,6 +96,21 @@ pub fn pread(fd: &OwnedFd, buf: &mut [u8], offset: u64) -> SysResult<usize> {
     usize::try_from(n).map_err(|_| last_errno())
 }
 
+/// Appends at most `len` bytes from `offset` to `buf`, within the room that it has: nobody needs to clear memory first
+/// that the kernel fills.
+pub fn pread_behind(fd: &OwnedFd, buf: &mut Vec<u8>, len: usize, offset: u64) -> SysResult<usize> {
+    let spare = buf.spare_capacity_mut();
+    let len = len.min(spare.len());
+    // SAFETY: `spare` is valid for writes of its length, and `len` is no more.
+    let n = unsafe {
+        libc::pread64(fd.as_raw_fd(), spare.as_mut_ptr().cast(), len, offset as libc::off64_t)
+    };
+    let n = usize::try_from(n).map_err(|_| last_errno())?;
+    // SAFETY: the kernel has written `n` bytes, at most `len`, behind the `buf.len()` that there were.
+    unsafe { buf.set_len(buf.len() + n.min(len)) };
+    Ok(n)
+}
+
 pub fn pwrite(fd: &OwnedFd, buf: &[u8], offset: u64) -> SysResult<usize> {
     // SAFETY: `buf` is valid for reads of its length.
     let n = unsafe {

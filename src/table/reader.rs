@@ -334,9 +334,9 @@ fn read_verified(
     let len = usize::try_from(len).map_err(|_| no_memory())?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(|_| no_memory())?;
-    bytes.resize(len, 0);
     for _ in 0..2 {
-        file.read_exact_at(&mut bytes, offset).map_err(|error| error.with_file(number.0))?;
+        let read = file.read_exact_into(&mut bytes, len, offset);
+        read.map_err(|error| error.with_file(number.0))?;
         if intact(&bytes) {
             return Ok(bytes);
         }
