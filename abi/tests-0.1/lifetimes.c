@@ -122,8 +122,11 @@ CALL(call_flush) { (void)w; return esker_flush(handle, NULL); }
 CALL(call_resume) { (void)w; return esker_resume(handle, NULL); }
 CALL(call_checkpoint) {
   char path[1200];
+  esker_status status;
   snprintf(path, sizeof path, "%s.none/copy", w->path);
-  return esker_checkpoint(handle, path, NULL, NULL);
+  status = esker_checkpoint(handle, path, NULL, NULL);
+  /* The answer of a handle that is one: there is no parent, so that nothing is left. */
+  return status == ESKER_MISSING ? ESKER_OK : status;
 }
 CALL(call_verify) { (void)w; return esker_verify(handle, ESKER_VERIFY_FULL, NULL, NULL); }
 CALL(call_compact) { (void)w; return esker_compact(handle, NULL, NULL, 0, NULL, NULL); }
