@@ -158,12 +158,13 @@ fn content(mut bytes: Vec<u8>) -> Checked<Vec<u8>> {
 
 impl Block {
     /// Checks a whole block whose checksum has passed. `file` and `offset` are for the error.
+    #[cfg(any(test, feature = "internals"))]
     pub fn parse(bytes: Vec<u8>, order: &Order, file: u64, offset: u64) -> Result<Block> {
         Block::parse_again(bytes, order, file, offset, false)
     }
 
-    /// The same for a block that, if it is `known`, this process has parsed before: with its checksum its bytes are the
-    /// same, so that only its columns are placed.
+    /// Checks a whole block whose checksum has passed. `file` and `offset` are for the error. A block that is `known` this
+    /// process has checked before: with its checksum its bytes are the same, so that only its columns are placed.
     pub fn parse_again(
         bytes: Vec<u8>,
         order: &Order,
