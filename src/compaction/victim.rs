@@ -11,8 +11,7 @@
 
 use crate::compaction::plan::Limits;
 use crate::hash::hash64;
-use crate::order::Order;
-use crate::order::sorted_numbers;
+use crate::order::{Order, sorted_numbers};
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
 use crate::table::meta::TableMeta;
