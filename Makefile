@@ -179,6 +179,13 @@ bench-ffi: $(SHARED) ## what the C boundary costs beside the same work inside Ru
 	@mkdir -p $(BUILD)/bench && dir=$$(mktemp -d -p $(BUILD)/bench) && trap 'rm -rf "$$dir"' EXIT && \
 	  $(CARGO) bench --locked --features internals --bench ffi -- $(abspath $(SHARED)) "$(abspath $(BUILD))/bench/$$(basename "$$dir")"
 
+MICRO := --locked --manifest-path benches/micro/Cargo.toml --target-dir $(TARGET_DIR)/micro
+STEPS ?=
+
+.PHONY: bench-micro
+bench-micro: ## what single steps of the engine cost (STEPS=memtable: only those with this in their name)
+	$(CARGO) run --release $(MICRO) -- --bench $(STEPS)
+
 .PHONY: soak
 soak: $(BUILD)/soak ## loads N keys, counts, reopens, finds all; fails above 1.2 times the memory that the options allow
 	@dir=$$(mktemp -d -p $(BUILD)); $< "$$dir/db" $(N); status=$$?; rm -rf "$$dir"; exit $$status
@@ -197,6 +204,8 @@ check: ## formatting, lints, layering, tidiness, header, vectors, documentation
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features internals -- -D warnings
 	$(CARGO) fmt --check --manifest-path tests/schedules/Cargo.toml
+	$(CARGO) fmt --check --manifest-path benches/micro/Cargo.toml
+	$(CARGO) clippy -q $(MICRO) -- -D warnings
 	$(CARGO) clippy -q $(SCHEDULES) --all-targets -- -D warnings
 	$(CARGO) clippy -q --locked -p esker-leveldb --target-dir $(TARGET_DIR)/leveldb -- -D warnings
 	$(CARGO) clippy -q --locked --manifest-path tools/reference/Cargo.toml --target-dir $(TARGET_DIR)/reference --all-targets -- -D warnings
