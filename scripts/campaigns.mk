@@ -33,6 +33,11 @@ SCHEDULES  := --locked --manifest-path tests/schedules/Cargo.toml --target-dir $
 schedules: ## ITERATIONS schedules of each kernel of threads (KERNEL=name of tests; ESKER_SCHEDULE=number: that one only)
 	ESKER_ITERATIONS=$(ITERATIONS) $(CARGO) test $(SCHEDULES) --test schedules -- --nocapture $(KERNEL)
 
+.PHONY: coverage
+coverage: ## lines and branches of each room that the Rust suite and the C tests run; needs nightly Rust with llvm-tools
+	@mkdir -p $(BUILD)
+	scripts/coverage.sh $(BUILD)
+
 .PHONY: fuzz
 fuzz: ## every decoder under libFuzzer for TIME seconds each (TARGETS="log table"); needs nightly Rust and a C++ compiler
 	scripts/fuzz.sh $(TIME) $(TARGETS)

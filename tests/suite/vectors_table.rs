@@ -2,7 +2,7 @@
 
 use crate::vectors::vector;
 use esker::internals::block::builder::BlockBuilder;
-use esker::internals::block::format::{Block, checksum_ok};
+use esker::internals::block::format::{Block, EntryAt, checksum_ok};
 use esker::internals::compress::Codec;
 use esker::internals::env::api::{Dir, Fs};
 use esker::internals::env::sim::SimKernel;
@@ -127,6 +127,7 @@ fn a_block_with_mixed_lengths_and_whole_tags_is_as_on_the_page() {
     assert_eq!(hex(&vector("table-block-mixed")), hex(&out));
     let block = Block::parse(out, &Order::Bytewise, 1, 0).unwrap();
     assert_eq!(block.entry(1).tag, make_tag(1 << 40, EntryKind::Put));
+    assert_eq!(block.entry(2), EntryAt::default(), "there is none");
 }
 
 #[test]

@@ -218,6 +218,9 @@ fn an_unlisted_log_is_a_leftover_unless_it_has_a_record() {
     rig.facts.unlisted = vec![FileNum(2), FileNum(3), FileNum(4)];
     let (recovered, _) = rig.recovered();
     assert_eq!(recovered.leftovers, rig.facts.unlisted);
+    // One that somebody has removed since the directory was read is no more.
+    rig.facts.unlisted.push(FileNum(5));
+    assert_eq!(rig.recovered().0.leftovers, rig.facts.unlisted);
     // The manifest lost the entry of a log that has taken records.
     rig.facts.unlisted.push(FileNum(1));
     rig.facts.listed.clear();
