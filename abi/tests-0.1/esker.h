@@ -1678,7 +1678,8 @@ esker_status esker_resume(struct esker_db *db,
 /**
  * Flushes, then merges the tables of a key range down to one sorted run and returns when done. `lo` and
  * `hi` may be NULL (open ends); `hi` is outside unless ESKER_COMPACT_UPPER_INCLUSIVE. `job` may be NULL.
- * Reads and writes go on. CANCELLED through `job` leaves a sound, partly merged tree. [any-thread]
+ * Files that killed processes left are removed. Reads and writes go on. CANCELLED through `job` leaves a sound, partly
+ * merged tree. [any-thread]
  */
 ESKER_API
 ESKER_MUST_USE

@@ -6,6 +6,7 @@ use crate::compaction::plan::CompactionPlan;
 use crate::db::core::DbCore;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::types::SeqNo;
+use crate::version::edit::VersionEdit;
 use crate::version::levels::Version;
 
 /// Told the phase, what is done and an estimate of the whole; false cancels.
@@ -71,9 +72,21 @@ impl DbCore {
             manual.sweep(target, picker::pick_rewrite)?;
         }
         (manual.progress)("compact", total, total);
+        self.reclaim()?;
         if self.options.deterministic {
             self.run_background();
         }
+        Ok(())
+    }
+
+    /// Removes what killed processes left, also where nothing was to be compacted: without a change of its own this
+    /// process may not remove anything.
+    fn reclaim(&self) -> Result<()> {
+        if self.orphans.lock().is_empty() {
+            return Ok(());
+        }
+        self.install(VersionEdit::default(), &[])?;
+        self.clean_once();
         Ok(())
     }
 }

@@ -50,7 +50,8 @@ pub unsafe extern "C" fn esker_resume(db: *mut esker_db, err: *mut esker_error) 
 
 /// Flushes, then merges the tables of a key range down to one sorted run and returns when done. `lo` and
 /// `hi` may be NULL (open ends); `hi` is outside unless ESKER_COMPACT_UPPER_INCLUSIVE. `job` may be NULL.
-/// Reads and writes go on. CANCELLED through `job` leaves a sound, partly merged tree. [any-thread]
+/// Files that killed processes left are removed. Reads and writes go on. CANCELLED through `job` leaves a sound, partly
+/// merged tree. [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_compact(

@@ -1,6 +1,6 @@
 //! Crashes at every call of small workloads, and what may be removed when.
 
-use super::{fill, key, value};
+use super::{expected, fill, key, value};
 use crate::simdb::*;
 use esker::internals::db::handle::Db;
 use esker::internals::db::read::ReadParams;
@@ -242,6 +242,28 @@ fn logs_below_the_floor_that_a_killed_process_left_are_removed() {
     db.flush().expect("flushed");
     let logs = names(&kernel, ".wal");
     assert!(logs.len() <= 2 && logs > left, "{logs:?}");
+}
+
+#[test]
+fn a_compaction_on_request_removes_what_a_killed_process_left_also_when_there_is_nothing_to_compact()
+ {
+    let kernel = SimKernel::new(25);
+    let db = open(&kernel, &tiny()).expect("opens");
+    fill(&db, 0, 200);
+    db.compact(None, None, false, &mut |_, _, _| true).expect("compacted");
+    let live = names(&kernel, ".sst");
+    fail_always(&kernel, CallKind::Unlink, EIO);
+    db.compact(None, None, true, &mut |_, _, _| true).expect("compacted");
+    let kernel = crash(&kernel, Some(db), CrashPolicy::Kill, 25);
+    let left = names(&kernel, ".sst");
+    assert!(left.len() > live.len(), "{left:?}");
+    let db = reopen(&kernel, &tiny()).expect("opens");
+    db.compact(None, None, false, &mut |_, _, _| true).expect("there was nothing to do");
+    let kept = names(&kernel, ".sst");
+    assert!(kept.len() < left.len() && kept.len() <= live.len(), "{kept:?} of {left:?}");
+    assert_eq!(rows(&db), expected(0, 200));
+    let db = cycle(&kernel, db, &tiny());
+    assert_eq!(rows(&db), expected(0, 200));
 }
 
 #[test]
