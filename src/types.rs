@@ -33,6 +33,24 @@ pub type DbId = [u8; 16];
 /// Random identity of a table, in its footer and in the manifest.
 pub type TableId = [u8; 16];
 
+/// Names of an enum's values, as option texts have them.
+macro_rules! named {
+    ($type:ident: $($value:ident = $name:literal),+) => {
+        impl $type {
+            const NAMES: &[($type, &'static str)] = &[$(($type::$value, $name)),+];
+
+            /// Its name in option texts.
+            pub fn name(self) -> &'static str {
+                $type::NAMES.iter().find(|(value, _)| *value == self).map_or("", |(_, name)| name)
+            }
+
+            pub fn from_name(name: &str) -> Option<$type> {
+                $type::NAMES.iter().find(|(_, known)| *known == name).map(|(value, _)| *value)
+            }
+        }
+    };
+}
+
 /// Which table of a level that is too large goes down first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VictimChoice {
@@ -46,23 +64,7 @@ pub enum VictimChoice {
     Random,
 }
 
-impl VictimChoice {
-    const NAMES: [(VictimChoice, &'static str); 4] = [
-        (VictimChoice::MinOverlap, "min_overlap"),
-        (VictimChoice::Oldest, "oldest"),
-        (VictimChoice::RoundRobin, "round_robin"),
-        (VictimChoice::Random, "random"),
-    ];
-
-    /// Its name in option texts.
-    pub fn name(self) -> &'static str {
-        VictimChoice::NAMES.iter().find(|(choice, _)| *choice == self).map_or("", |(_, name)| name)
-    }
-
-    pub fn from_name(name: &str) -> Option<VictimChoice> {
-        VictimChoice::NAMES.iter().find(|(_, known)| *known == name).map(|(choice, _)| *choice)
-    }
-}
+named!(VictimChoice: MinOverlap = "min_overlap", Oldest = "oldest", RoundRobin = "round_robin", Random = "random");
 
 /// What recovery does about logs that are not whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,22 +78,7 @@ pub enum RecoveryMode {
     PointInTime,
 }
 
-impl RecoveryMode {
-    const NAMES: [(RecoveryMode, &'static str); 3] = [
-        (RecoveryMode::Default, "default"),
-        (RecoveryMode::Strict, "strict"),
-        (RecoveryMode::PointInTime, "point_in_time"),
-    ];
-
-    /// Its name in option texts.
-    pub fn name(self) -> &'static str {
-        RecoveryMode::NAMES.iter().find(|(mode, _)| *mode == self).map_or("", |(_, name)| name)
-    }
-
-    pub fn from_name(name: &str) -> Option<RecoveryMode> {
-        RecoveryMode::NAMES.iter().find(|(_, known)| *known == name).map(|(mode, _)| *mode)
-    }
-}
+named!(RecoveryMode: Default = "default", Strict = "strict", PointInTime = "point_in_time");
 
 /// What is looked at of the tables before an open returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,22 +91,7 @@ pub enum VerifyOnOpen {
     Full,
 }
 
-impl VerifyOnOpen {
-    const NAMES: [(VerifyOnOpen, &'static str); 3] = [
-        (VerifyOnOpen::None, "none"),
-        (VerifyOnOpen::Metadata, "metadata"),
-        (VerifyOnOpen::Full, "full"),
-    ];
-
-    /// Its name in option texts.
-    pub fn name(self) -> &'static str {
-        VerifyOnOpen::NAMES.iter().find(|(level, _)| *level == self).map_or("", |(_, name)| name)
-    }
-
-    pub fn from_name(name: &str) -> Option<VerifyOnOpen> {
-        VerifyOnOpen::NAMES.iter().find(|(_, known)| *known == name).map(|(level, _)| *level)
-    }
-}
+named!(VerifyOnOpen: None = "none", Metadata = "metadata", Full = "full");
 
 /// Longest key in bytes.
 pub const KEY_LEN_MAX: usize = 65_535;

@@ -1695,9 +1695,9 @@ esker_status esker_compact(struct esker_db *db,
  * holding every write that returned before the call (and perhaps later ones, in order), and durable when it
  * returns. Makes `dir` if it is not there, not its parent (MISSING); PRESENT when it exists and holds more than a LOCK.
  * `job` may be NULL; its progress counts bytes of tables. CANCELLED or failed, it takes away what it made; killed, it
- * leaves a directory that does not open, for esker_destroy() or, with a LOCK alone, for the next one. The copy has an identity of its own and shares no later fate with the
- * database. Flushes; writers and readers go on. INVALID for a database in memory, POISONED when writes are stopped.
- * [any-thread]
+ * leaves a directory that does not open, for esker_destroy() or, with a LOCK alone, for the next one. The copy has an
+ * identity of its own and shares no later fate with the database. Flushes; writers and readers go on. INVALID for a
+ * database in memory, POISONED when writes are stopped. [any-thread]
  */
 ESKER_API
 ESKER_MUST_USE
@@ -1788,7 +1788,7 @@ esker_status esker_verify_path(const char *path,
  * that could not be read, which is no error. `result` may be NULL, struct_size filled in; it is filled also after an
  * error, `path` and `new_path` end in NUL. OK = the new database is complete and closed; MISSING when `path` holds no
  * database; LOCKED; PRESENT or INVALID when `new_path` holds something; COMPARATOR; CANCELLED by a callback; IO,
- * NO_SPACE, NO_MEMORY. After an error the new directory is removed, after a kill it is left, incomplete.
+ * NOSPACE, NOMEM. After an error the new directory is removed, after a kill it is left, incomplete.
  * [any-thread]
  */
 ESKER_API

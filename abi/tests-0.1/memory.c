@@ -89,6 +89,17 @@ static void read_all(esker_db *db) {
   CHECK(rc == ESKER_NOT_FOUND || allowed(rc));
 }
 
+/* On another file system tables cannot be linked and are copied. */
+static void copy_elsewhere(esker_db *db) {
+  char directory[] = "/dev/shm/esker-XXXXXX", copy[64];
+  if (mkdtemp(directory) == NULL) return;
+  snprintf(copy, sizeof copy, "%s/copy", directory);
+  CHECK(allowed(esker_checkpoint(db, copy, NULL, &error)));
+  /* The allocation that fails may be one of destroy's; it fails once. */
+  if (esker_destroy(copy, NULL, NULL) == ESKER_NOMEM) (void)!esker_destroy(copy, NULL, NULL);
+  CHECK(rmdir(directory) == 0);
+}
+
 static void work(void) {
   static const char text[] = "write_buffer=64KiB; table_size=64KiB; level_bytes=128KiB; cache_bytes=256KiB; l0_trigger=2; threads=2";
   esker_options *options = NULL;
@@ -108,9 +119,12 @@ static void work(void) {
   CHECK(allowed(esker_compact(db, NULL, NULL, ESKER_COMPACT_FORCE, NULL, &error)));
   read_all(db);
   CHECK(allowed(esker_checkpoint(db, "copy", NULL, &error)));
+  copy_elsewhere(db);
   rc = esker_close(db, 0, &error);
   /* It says IO where what stopped writes keeps memory from the disk. */
   CHECK(rc == ESKER_IO || allowed(rc));
+  rc = esker_salvage("db", NULL, "salvaged", NULL, NULL, &error);
+  CHECK(allowed(rc));
 }
 
 /* With enough memory. */

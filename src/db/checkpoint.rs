@@ -69,6 +69,9 @@ impl DbCore {
             }
             found => (found?, false),
         };
+        if new {
+            return Ok((dir, new));
+        }
         // A LOCK alone is what a checkpoint leaves that was killed before its first file.
         if let Some(name) = dir.list()?.iter().find(|name| **name != *LOCK_NAME.as_bytes()) {
             let name = String::from_utf8_lossy(name);

@@ -10,6 +10,7 @@
 //! 3. A failed sync is never retried on that file by any caller.
 //! 4. Everything is relative to a directory descriptor held for the life of the database.
 
+use crate::buffer::reserve;
 use crate::env::call::{Errno, FileType, OpenHow, Stat, SysResult};
 use crate::env::memory::{MemDir, MemFd};
 use crate::env::path::LOCK_NAME;
@@ -509,7 +510,10 @@ impl File {
         len: u64,
         step: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<()> {
-        let mut buffer = vec![0; COPY_BYTES.min(len) as usize];
+        let room = COPY_BYTES.min(len) as usize;
+        let mut buffer = Vec::new();
+        reserve(&mut buffer, room, self.area)?;
+        buffer.resize(room, 0);
         let mut at = 0;
         while at < len {
             let piece = buffer.get_mut(..COPY_BYTES.min(len - at) as usize).unwrap_or_default();

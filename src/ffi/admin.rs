@@ -93,9 +93,9 @@ unsafe fn bound<'a>(slice: *const esker_slice, what: &str) -> Result<Option<&'a 
 /// holding every write that returned before the call (and perhaps later ones, in order), and durable when it
 /// returns. Makes `dir` if it is not there, not its parent (MISSING); PRESENT when it exists and holds more than a LOCK.
 /// `job` may be NULL; its progress counts bytes of tables. CANCELLED or failed, it takes away what it made; killed, it
-/// leaves a directory that does not open, for esker_destroy() or, with a LOCK alone, for the next one. The copy has an identity of its own and shares no later fate with the
-/// database. Flushes; writers and readers go on. INVALID for a database in memory, POISONED when writes are stopped.
-/// [any-thread]
+/// leaves a directory that does not open, for esker_destroy() or, with a LOCK alone, for the next one. The copy has an
+/// identity of its own and shares no later fate with the database. Flushes; writers and readers go on. INVALID for a
+/// database in memory, POISONED when writes are stopped. [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn esker_checkpoint(

@@ -86,7 +86,7 @@ pub unsafe extern "C" fn esker_verify_path(
 /// that could not be read, which is no error. `result` may be NULL, struct_size filled in; it is filled also after an
 /// error, `path` and `new_path` end in NUL. OK = the new database is complete and closed; MISSING when `path` holds no
 /// database; LOCKED; PRESENT or INVALID when `new_path` holds something; COMPARATOR; CANCELLED by a callback; IO,
-/// NO_SPACE, NO_MEMORY. After an error the new directory is removed, after a kill it is left, incomplete.
+/// NOSPACE, NOMEM. After an error the new directory is removed, after a kill it is left, incomplete.
 /// [any-thread]
 #[unsafe(no_mangle)]
 #[must_use]

@@ -9,6 +9,7 @@
 //! 2. Memory is one chunk, or one record that really fits in the file; allocation is fallible.
 //! 3. An I/O error is an error, never an end.
 
+use crate::buffer::reserve;
 use crate::env::api::File;
 use crate::error::{Area, Error, Result};
 use crate::record::format::{
@@ -198,7 +199,9 @@ pub fn scan_evidence(
     last_number: u64,
 ) -> Result<Evidence> {
     let mut evidence = Evidence::default();
-    let mut chunk = vec![0; CHUNK + RECORD_HEADER_LEN];
+    let mut chunk = Vec::new();
+    reserve(&mut chunk, CHUNK + RECORD_HEADER_LEN, Area::Wal)?;
+    chunk.resize(CHUNK + RECORD_HEADER_LEN, 0);
     let mut base = from.next_multiple_of(8);
     while base < to {
         let want = to.saturating_sub(base).min(chunk.len() as u64) as usize;

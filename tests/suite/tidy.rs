@@ -322,7 +322,8 @@ fn every_vector_of_the_format_page_is_used() {
 /// The lines of a manifest's section.
 fn section(manifest: &str, name: &str) -> Vec<String> {
     let lines = manifest.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
-    lines.take_while(|line| !line.starts_with('[')).map(str::to_owned).collect()
+    let lines = lines.take_while(|line| !line.starts_with('[')).filter(|line| !line.is_empty());
+    lines.map(str::to_owned).collect()
 }
 
 #[test]
@@ -330,8 +331,6 @@ fn schedules_are_tested_with_the_dependencies_of_the_library() {
     let (library, schedules) = (read("Cargo.toml"), read("tests/schedules/Cargo.toml"));
     let mut theirs = section(&schedules, "dependencies");
     theirs.retain(|line| !line.starts_with("shuttle "));
-    theirs.retain(|line| !line.is_empty());
-    let mut ours = section(&library, "dependencies");
-    ours.retain(|line| !line.is_empty());
+    let ours = section(&library, "dependencies");
     assert!(ours.len() > 5 && ours == theirs, "{ours:#?}\n{theirs:#?}");
 }
