@@ -96,7 +96,7 @@ pub struct Outputs<'c> {
     created: Vec<FileNum>,
     /// Of the directory, before the first was made.
     failed_syncs: u64,
-    finished: Vec<TableMeta>,
+    finished: Vec<Arc<TableMeta>>,
 }
 
 impl<'c> Outputs<'c> {
@@ -177,7 +177,7 @@ impl<'c> Outputs<'c> {
         // The same way every reader goes: whatever would stop one stops the job instead.
         let handle = TableHandle::new(meta, Some(self.ctx.retire.clone()));
         self.ctx.tables.reader(&handle)?;
-        self.finished.push(handle.meta.clone());
+        self.finished.push(Arc::clone(&handle.meta));
         Ok(())
     }
 
@@ -248,7 +248,7 @@ fn check_written(
     ctx: &JobContext,
     what: &str,
     counts: Counts,
-    outputs: &[TableMeta],
+    outputs: &[Arc<TableMeta>],
 ) -> Result<()> {
     let Counts { entries_in, entries_out, entries_dropped } = counts;
     let written = outputs.iter().fold(0, |sum: u64, meta| sum.saturating_add(meta.entries));

@@ -7,6 +7,8 @@
 //! 1. Kind numbers are on disk for ever and are the same in batches, memtables and tables.
 //! 2. Kind 0 is illegal, so zero-filled bytes never parse as an entry.
 
+use crate::buffer::copy;
+use crate::error::{Area, Result};
 use crate::types::SeqNo;
 
 /// `seq << 8 | kind`.
@@ -60,13 +62,14 @@ pub fn shortest_separator<'b>(a: &[u8], b: &'b [u8]) -> &'b [u8] {
 }
 
 /// The first key after every key that starts with `prefix`; `None` when there is none (all 0xff).
-pub fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
-    let mut end = prefix.get(..=last)?.to_vec();
+pub fn prefix_end(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+    let last = prefix.iter().rposition(|&byte| byte != 0xff);
+    let Some(begin) = last.and_then(|last| prefix.get(..=last)) else { return Ok(None) };
+    let mut end = copy(begin, Area::Argument)?;
     if let Some(byte) = end.last_mut() {
         *byte = byte.wrapping_add(1);
     }
-    Some(end)
+    Ok(Some(end))
 }
 
 #[cfg(test)]
@@ -90,6 +93,7 @@ mod tests {
 
     #[test]
     fn prefix_end_follows_every_key_of_the_prefix() {
+        let prefix_end = |prefix: &[u8]| prefix_end(prefix).unwrap();
         assert_eq!(prefix_end(b"ab"), Some(b"ac".to_vec()));
         assert_eq!(prefix_end(b"a\xff\xff"), Some(b"b".to_vec()));
         assert_eq!(prefix_end(b"\xff"), None);

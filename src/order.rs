@@ -11,6 +11,7 @@
 //! 3. In an exact order keys that compare equal are the same bytes.
 //! 4. Nothing here or above panics when a caller's order is none; `blame` says whose fault it is.
 
+use crate::buffer::{copy, reserve};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::key::{Tag, prefix_end, shortest_separator};
 use crate::sync::Arc;
@@ -243,12 +244,12 @@ impl Order {
     pub fn prefix_range(&self, prefix: &[u8]) -> Result<PrefixRange> {
         match self {
             Order::Bytewise | Order::U64Be => {
-                let lower = Some((prefix.to_vec(), false));
-                Ok((lower, prefix_end(prefix).map(|end| (end, false))))
+                let lower = Some((copy(prefix, Area::Argument)?, false));
+                Ok((lower, prefix_end(prefix)?.map(|end| (end, false))))
             }
             Order::Reverse => {
-                let lower = prefix_end(prefix).map(|end| (end, true));
-                Ok((lower, Some((prefix.to_vec(), true))))
+                let lower = prefix_end(prefix)?.map(|end| (end, true));
+                Ok((lower, Some((copy(prefix, Area::Argument)?, true))))
             }
             Order::U64Le | Order::I64Le | Order::Custom(_) => {
                 let message =
@@ -288,8 +289,14 @@ pub struct Joined {
 }
 
 impl Joined {
-    pub fn new(common: &[u8]) -> Joined {
-        Joined { key: common.to_vec(), common: common.len() }
+    /// For keys that begin with `common` and have at most `longest` bytes.
+    pub fn new(common: &[u8], longest: usize) -> Result<Joined> {
+        let mut key = Vec::new();
+        if !common.is_empty() {
+            reserve(&mut key, longest.max(common.len()), Area::Table)?;
+            key.extend_from_slice(common);
+        }
+        Ok(Joined { key, common: common.len() })
     }
 
     /// The key that ends in `suffix`.

@@ -189,12 +189,12 @@ fn block_search(bencher: Bencher, rows: u64) {
     let (bytes, index) = blocks(rows);
     let blocks: Vec<Block> = bytes.iter().map(|bytes| parsed(bytes)).collect();
     // Where each key is, so that only the block is searched.
-    let places: Vec<u32> = (0..rows).map(|n| index.find(&key(n)) as u32).collect();
+    let places: Vec<u32> = (0..rows).map(|n| index.find(&key(n)).unwrap() as u32).collect();
     let mut turns = Turns::new(rows);
     bencher.bench_local(|| {
         let n = turns.next();
         let block = &blocks[places[n as usize] as usize];
-        block.find(&Order::Bytewise, &key(n), TAG_MAX).0.expect("it is there").value
+        block.find(&Order::Bytewise, &key(n), TAG_MAX).unwrap().0.expect("it is there").value
     });
 }
 

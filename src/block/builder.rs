@@ -347,8 +347,8 @@ mod tests {
             let whole = [block.common(), block.slice(entry.suffix.clone())].concat();
             assert_eq!((&whole[..], entry.tag), (*key, *tag));
             assert_eq!(block.slice(entry.value), *value);
-            assert_eq!(block.lower_bound(order, key, *tag), at);
-            assert_eq!(block.lower_bound(order, key, *tag - 1), at + 1);
+            assert_eq!(block.lower_bound(order, key, *tag).unwrap(), at);
+            assert_eq!(block.lower_bound(order, key, *tag - 1).unwrap(), at + 1);
         }
         block
     }
@@ -409,8 +409,8 @@ mod tests {
         let (a, b, c) = (number(-255), number(2), number(0x0101));
         let block = check_in(&Order::I64Le, &[(&a, tag, b""), (&b, tag, b""), (&c, tag, b"")]);
         assert_eq!(block.common(), b"");
-        assert_eq!(block.find(&Order::I64Le, &b, tag).0.map(|entry| entry.tag), Some(tag));
-        assert!(block.find(&Order::I64Le, &number(3), tag).0.is_none());
+        assert_eq!(block.find(&Order::I64Le, &b, tag).unwrap().0.map(|entry| entry.tag), Some(tag));
+        assert!(block.find(&Order::I64Le, &number(3), tag).unwrap().0.is_none());
         assert!(Order::I64Le.compare(&a, &c).is_lt() && a[0] == c[0]);
     }
 }

@@ -275,7 +275,8 @@ impl Block {
         if self.offset(0) != self.common.end {
             return Err(corrupt("first entry is not behind the common prefix"));
         }
-        let (mut last_key, mut this_key) = (self.joined(), self.joined());
+        let joined = || self.joined().map_err(|_| Fault::NoMemory(self.key_len_max()));
+        let (mut last_key, mut this_key) = (joined()?, joined()?);
         let mut last: Option<EntryAt> = None;
         for at in 0..self.count {
             let entry = self.checked_entry(at)?;
@@ -309,8 +310,13 @@ impl Block {
     }
 
     /// For the block's keys one after the other.
-    fn joined(&self) -> Joined {
-        Joined::new(self.common())
+    fn joined(&self) -> Result<Joined> {
+        Joined::new(self.common(), self.key_len_max())
+    }
+
+    /// No key of the block is longer.
+    pub fn key_len_max(&self) -> usize {
+        self.bytes.len().min(KEY_LEN_MAX)
     }
 
     fn checked_tag(&self, at: usize) -> Checked<Tag> {
@@ -360,16 +366,16 @@ impl Block {
 
     /// Number of the first entry at or after `(key, tag)`; the count when there is none.
     #[inline]
-    pub fn lower_bound(&self, order: &Order, key: &[u8], tag: Tag) -> usize {
+    pub fn lower_bound(&self, order: &Order, key: &[u8], tag: Tag) -> Result<usize> {
         if order.is_bytewise() {
-            return self.lower_bound_by_bytes(key, tag);
+            return Ok(self.lower_bound_by_bytes(key, tag));
         }
-        let mut joined = self.joined();
-        partition(0..self.count, |at| {
+        let mut joined = self.joined()?;
+        Ok(partition(0..self.count, |at| {
             let entry = self.entry(at);
             let other = joined.with(self.slice(entry.suffix));
             order.compare_internal(other, entry.tag, key, tag) == Ordering::Less
-        })
+        }))
     }
 
     fn lower_bound_by_bytes(&self, key: &[u8], tag: Tag) -> usize {
@@ -398,19 +404,19 @@ impl Block {
 
     /// The newest entry of `key` whose tag is at most `tag`, and whether the search ran off the block's
     /// end, so that an entry may be in the next one.
-    pub fn find(&self, order: &Order, key: &[u8], tag: Tag) -> (Option<EntryAt>, bool) {
-        let at = self.lower_bound(order, key, tag);
+    pub fn find(&self, order: &Order, key: &[u8], tag: Tag) -> Result<(Option<EntryAt>, bool)> {
+        let at = self.lower_bound(order, key, tag)?;
         if at >= self.count {
-            return (None, true);
+            return Ok((None, true));
         }
         let entry = self.entry(at);
         let suffix = self.slice(entry.suffix.clone());
         let same = match order.exact() {
             // At an entry not below (key, tag), a key without the common prefix differs in that prefix.
             true => key.strip_prefix(self.common()) == Some(suffix),
-            false => order.same(self.joined().with(suffix), key),
+            false => order.same(self.joined()?.with(suffix), key),
         };
-        (same.then_some(entry), false)
+        Ok((same.then_some(entry), false))
     }
 
     fn prefix(&self, at: usize) -> u32 {

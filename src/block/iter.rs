@@ -5,10 +5,12 @@
 //! prefix once per block.
 //!
 //! Invariants
-//! 1. No allocation per entry: the key buffer grows to the longest key and stays.
+//! 1. No allocation per entry: the key buffer has room for the longest key of its block.
 //! 2. Moves cannot fail: the block was checked as a whole.
 
 use crate::block::format::{Block, EntryAt};
+use crate::buffer;
+use crate::error::{Area, Result};
 use crate::key::Tag;
 use crate::order::Order;
 use crate::sync::Arc;
@@ -26,12 +28,17 @@ pub struct BlockIter {
 
 impl BlockIter {
     /// Goes to another block; the cursor stands nowhere until the next move.
-    pub fn set_block(&mut self, block: Arc<Block>) {
+    pub fn set_block(&mut self, block: Arc<Block>) -> Result<()> {
+        self.clear();
         self.key.clear();
-        self.key.extend_from_slice(block.common());
-        self.prefix_len = self.key.len();
+        let common = block.common();
+        if !common.is_empty() {
+            buffer::reserve(&mut self.key, block.key_len_max(), Area::Table)?;
+            self.key.extend_from_slice(common);
+        }
+        self.prefix_len = common.len();
         self.block = Some(block);
-        self.valid = false;
+        Ok(())
     }
 
     /// Lets go of the block.
@@ -53,17 +60,22 @@ impl BlockIter {
     }
 
     /// Goes to the first entry at or after `(key, tag)`.
-    pub fn seek(&mut self, order: &Order, key: &[u8], tag: Tag) {
-        let at = self.block.as_ref().map(|block| block.lower_bound(order, key, tag));
+    pub fn seek(&mut self, order: &Order, key: &[u8], tag: Tag) -> Result<()> {
+        let at = match &self.block {
+            Some(block) => Some(block.lower_bound(order, key, tag)?),
+            None => None,
+        };
         self.go(at);
+        Ok(())
     }
 
     /// Goes to the last entry before `(key, tag)`.
     #[cfg(any(test, feature = "internals"))]
-    pub fn seek_before(&mut self, order: &Order, key: &[u8], tag: Tag) {
-        let at = self.block.as_ref().map(|block| block.lower_bound(order, key, tag));
-        let at = at.and_then(|at| at.checked_sub(1));
-        self.go(at);
+    pub fn seek_before(&mut self, order: &Order, key: &[u8], tag: Tag) -> Result<()> {
+        self.seek(order, key, tag)?;
+        let at = if self.valid { self.at } else { self.count() };
+        self.go(at.checked_sub(1));
+        Ok(())
     }
 
     /// Requires `valid`.
@@ -126,7 +138,7 @@ mod tests {
         let mut out = Vec::new();
         builder.finish(&mut out, 0, |len| len.next_multiple_of(8)).unwrap();
         let mut iter = BlockIter::default();
-        iter.set_block(Arc::new(Block::parse(out, &Order::Bytewise, 1, 0).unwrap()));
+        iter.set_block(Arc::new(Block::parse(out, &Order::Bytewise, 1, 0).unwrap())).unwrap();
         iter
     }
 
@@ -167,12 +179,12 @@ mod tests {
             ("q", None, Some("pre5")),
             ("a", Some("pre1"), None),
         ] {
-            iter.seek(&Order::Bytewise, target.as_bytes(), TAG_MAX);
+            iter.seek(&Order::Bytewise, target.as_bytes(), TAG_MAX).unwrap();
             assert_eq!(shown(&iter), at_or_after, "seek {target:?}");
-            iter.seek_before(&Order::Bytewise, target.as_bytes(), TAG_MAX);
+            iter.seek_before(&Order::Bytewise, target.as_bytes(), TAG_MAX).unwrap();
             assert_eq!(shown(&iter), before, "seek_before {target:?}");
         }
-        iter.seek_before(&Order::Bytewise, b"pre3", 0);
+        iter.seek_before(&Order::Bytewise, b"pre3", 0).unwrap();
         assert_eq!(shown(&iter), Some("pre3"), "tag 0 counts the key's own versions");
     }
 }

@@ -13,7 +13,10 @@
 
 use crate::compaction::plan::CompactionPlan;
 use crate::planted::{self, Planted};
+use crate::sync::Arc;
+use crate::table::meta::TableMeta;
 use crate::types::{FileNum, KeyspaceId};
+use std::cmp::Ordering;
 
 /// What one running job has taken.
 #[derive(Debug)]
@@ -23,9 +26,10 @@ struct Claim {
     level: u8,
     output_level: u8,
     tables: Vec<FileNum>,
-    /// Smallest and largest user key of all its tables.
-    smallest: Vec<u8>,
-    largest: Vec<u8>,
+    /// Those of its tables that have the smallest and the largest user key: shared, so that a claim asks for no memory
+    /// that there may not be.
+    first: Arc<TableMeta>,
+    last: Arc<TableMeta>,
 }
 
 /// Gives a claim back; made by [`Inflight::claim`] only.
@@ -70,8 +74,8 @@ impl Claim {
         let Some((lo, hi)) = plan.whole_range() else { return false };
         let order = &plan.order;
         first.max(1) <= last
-            && order.compare(&self.smallest, hi).is_le()
-            && order.compare(&self.largest, lo).is_ge()
+            && order.compare(&self.first.smallest, hi).is_le()
+            && order.compare(&self.last.largest, lo).is_ge()
     }
 }
 
@@ -86,7 +90,16 @@ impl Inflight {
         if self.conflicts(plan) && !planted::is(Planted::ClaimsIgnored) {
             return None;
         }
-        let (smallest, largest) = plan.whole_range()?;
+        let metas = || plan.tables().map(|table| &table.meta);
+        let order = &plan.order;
+        let first = metas().reduce(|a, b| match order.compare(&b.smallest, &a.smallest) {
+            Ordering::Less => b,
+            _ => a,
+        })?;
+        let last = metas().reduce(|a, b| match order.compare(&b.largest, &a.largest) {
+            Ordering::Greater => b,
+            _ => a,
+        })?;
         self.last_ticket += 1;
         self.claims.push(Claim {
             ticket: self.last_ticket,
@@ -94,8 +107,8 @@ impl Inflight {
             level: plan.level,
             output_level: plan.output_level,
             tables: plan.tables().map(|table| table.meta.file).collect(),
-            smallest: smallest.to_vec(),
-            largest: largest.to_vec(),
+            first: Arc::clone(first),
+            last: Arc::clone(last),
         });
         Some(Ticket(self.last_ticket))
     }

@@ -14,6 +14,7 @@
 //! 2. A delete goes only in the oldest stripe and only where no deeper level can hold its key.
 //! 3. Entries in = entries out + entries dropped.
 
+use crate::buffer;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::iter::internal::InternalIterator;
 use crate::job::Counts;
@@ -149,8 +150,8 @@ impl<'a, I: InternalIterator> CompactionIter<'a, I> {
             return Ok(None);
         }
         if !same_key {
-            self.key.clear();
-            self.key.extend_from_slice(key);
+            self.key_known = false;
+            buffer::refill(&mut self.key, key, Area::Table)?;
             self.key_known = true;
         }
         self.stripe = stripe;

@@ -10,10 +10,11 @@
 //! 3. Entries read = the inputs' own counts; entries written = the outputs' own counts.
 //! 4. A user key is in one output only, also of a job in parts.
 
+use crate::buffer::copy;
 use crate::compaction::iter::{CompactionIter, DeeperLevels};
 use crate::compaction::plan::{CompactionPlan, grandparent_bytes_max};
 use crate::compaction::split::KeyRange;
-use crate::error::Result;
+use crate::error::{Area, Result};
 use crate::iter::merge::MergingIter;
 use crate::job::{JobContext, Outcome, Outputs, check_cancel, check_read, discard};
 use crate::order::Order;
@@ -36,8 +37,9 @@ pub fn run(
 ) -> Result<Outcome> {
     plan.check(version)?;
     if plan.trivial_move {
-        let added = plan.inputs.iter().map(|t| (plan.keyspace, plan.output_level, t.meta.clone()));
-        let edit = VersionEdit { tables_added: added.collect(), ..removal(plan) };
+        let added =
+            plan.inputs.iter().map(|t| (plan.keyspace, plan.output_level, Arc::clone(&t.meta)));
+        let edit = VersionEdit { tables_added: added.collect(), ..removal(plan)? };
         return Ok(Outcome { edit, ..Outcome::default() });
     }
     let part = run_range(ctx, version, plan, snapshots, cancel, &KeyRange::default())?;
@@ -89,7 +91,7 @@ pub fn combine(ctx: &JobContext, plan: &CompactionPlan, parts: Vec<Outcome>) -> 
         parts.iter().for_each(|part| discard(ctx, part));
         return Err(error);
     }
-    let whole = Outcome { edit: removal(plan), bytes_read: plan.bytes(), ..Outcome::default() };
+    let whole = Outcome { edit: removal(plan)?, bytes_read: plan.bytes(), ..Outcome::default() };
     Ok(parts.into_iter().fold(whole, |mut whole, part| {
         whole.edit.tables_added.extend(part.edit.tables_added);
         whole.bytes_written = whole.bytes_written.saturating_add(part.bytes_written);
@@ -124,16 +126,18 @@ fn children(ctx: &JobContext, plan: &CompactionPlan, range: &KeyRange) -> Vec<Le
 }
 
 /// The part of the edit that takes the inputs away.
-fn removal(plan: &CompactionPlan) -> VersionEdit {
+fn removal(plan: &CompactionPlan) -> Result<VersionEdit> {
     let drop = |level: u8| move |table: &Arc<TableHandle>| (plan.keyspace, level, table.meta.file);
     let mut edit = VersionEdit::default();
     edit.tables_dropped.extend(plan.inputs.iter().map(drop(plan.level)));
     edit.tables_dropped.extend(plan.output_inputs.iter().map(drop(plan.output_level)));
     if plan.level > 0 && plan.level != plan.output_level {
-        let largest = plan.input_range().map(|(_, hi)| hi.to_vec());
-        edit.cursors.extend(largest.map(|hi| (plan.keyspace, plan.level, hi)));
+        if let Some((_, hi)) = plan.input_range() {
+            let hi = Arc::new(copy(hi, Area::Engine)?);
+            edit.cursors.push((plan.keyspace, plan.level, hi));
+        }
     }
-    edit
+    Ok(edit)
 }
 
 /// Says where to cut so that outputs end where tables of the level below them do, and overlap few of these:

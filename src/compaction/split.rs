@@ -7,8 +7,9 @@
 //! 1. Ranges are of user keys, ascending and disjoint, and together hold every key: all versions of a key
 //!    are in one of them.
 
+use crate::buffer::copy;
 use crate::compaction::plan::CompactionPlan;
-use crate::error::Result;
+use crate::error::{Area, Result};
 use crate::job::JobContext;
 use crate::order::Order;
 
@@ -49,8 +50,8 @@ pub fn split(ctx: &JobContext, plan: &CompactionPlan, parts: usize) -> Result<Ve
         let full = before / share > ranges.len() as u64;
         let inside = plan.order.compare(&key, lo.as_deref().unwrap_or(smallest)).is_gt();
         if full && inside && ranges.len() + 1 < parts {
-            let from = lo.replace(key);
-            ranges.push(KeyRange { lo: from, hi: lo.clone() });
+            let hi = copy(&key, Area::Engine)?;
+            ranges.push(KeyRange { lo: lo.replace(key), hi: Some(hi) });
         }
     }
     ranges.push(KeyRange { lo, hi: None });
@@ -67,7 +68,7 @@ fn anchors(ctx: &JobContext, plan: &CompactionPlan) -> Result<Vec<(Vec<u8>, u64)
         let mut start = 0;
         for at in (step - 1..index.count()).step_by(step) {
             let (_, end) = index.block_range(at);
-            anchors.push((index.bound(at), end.saturating_sub(start)));
+            anchors.push((index.bound(at)?, end.saturating_sub(start)));
             start = end;
         }
     }

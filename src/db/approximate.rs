@@ -11,6 +11,7 @@
 //! 3. A range that holds no key of a source gets nothing from it, or a part of the block or the span it
 //!    falls into.
 
+use crate::buffer::copy;
 use crate::db::core::DbCore;
 use crate::db::read_state::ReadState;
 use crate::error::{Area, Error, Result};
@@ -96,8 +97,8 @@ impl DbCore {
         }
         let reader = self.tables.reader(table)?;
         let index = reader.index();
-        let from = lower.map_or(0, |key| index.offset_of(key));
-        let to = upper.map_or(index.data_len(), |key| index.offset_of(key));
+        let from = lower.map_or(Ok(0), |key| index.offset_of(key))?;
+        let to = upper.map_or(Ok(index.data_len()), |key| index.offset_of(key))?;
         // Index and filter are shared out as the data is.
         Ok(share(meta.size, to.saturating_sub(from), index.data_len()))
     }
@@ -141,7 +142,7 @@ fn share_by_keys(
     }
     let mut iter = memtable.iter();
     iter.seek_to_first()?;
-    let first = if iter.valid() { iter.key().to_vec() } else { return Ok(0) };
+    let first = if iter.valid() { copy(iter.key(), Area::Engine)? } else { return Ok(0) };
     iter.seek_to_last()?;
     let last = if iter.valid() { iter.key() } else { return Ok(0) };
     let (above_first, below_last) = (

@@ -6,6 +6,7 @@
 //! Invariants
 //! 1. `lower` and `upper` are where the range begins and ends: keys from the one place to the other are inside.
 
+use crate::buffer::copy;
 use crate::db::read::ReadParams;
 use crate::error::{Area, Error, Result};
 use crate::key::{TAG_MAX, Tag};
@@ -63,11 +64,14 @@ impl Bounds {
                 return Err(Error::invalid(Area::Argument, message));
             }
         }
-        let place = |key: &Option<Vec<u8>>, behind| key.clone().map(|key| Place { key, behind });
+        let place = |key: &Option<Vec<u8>>, behind| match key {
+            Some(key) => Ok(Some(Place { key: copy(key, Area::Argument)?, behind })),
+            None => Ok(None),
+        };
         let mut bounds = Bounds {
             order: order.clone(),
-            lower: place(&params.lower, params.lower_exclusive),
-            upper: place(&params.upper, params.upper_inclusive),
+            lower: place(&params.lower, params.lower_exclusive)?,
+            upper: place(&params.upper, params.upper_inclusive)?,
         };
         if let Some(prefix) = &params.prefix {
             bounds.narrow(prefix)?;

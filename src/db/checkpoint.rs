@@ -87,7 +87,7 @@ impl DbCore {
         making.made.push(FileKind::Lock.name());
         self.flush()?;
         let (mut state, version) = self.picture();
-        let tables: Vec<&TableMeta> = version.tables().map(|table| &table.meta).collect();
+        let tables: Vec<&TableMeta> = version.tables().map(|table| &*table.meta).collect();
         making.total = tables.iter().map(|meta| meta.size).sum();
         making.step(0)?;
         for meta in tables {

@@ -183,7 +183,7 @@ impl DbCore {
     }
 
     /// Where the last compaction of each level ended.
-    fn cursors(&self) -> Vec<Vec<u8>> {
+    fn cursors(&self) -> Vec<Arc<Vec<u8>>> {
         let set = self.manifest.lock();
         let Some(keyspace) = set.state().keyspaces.get(&self.keyspace.id) else {
             return Vec::new();

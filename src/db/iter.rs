@@ -9,6 +9,7 @@
 //! 2. Bounds are checked on every move.
 //! 3. An error stays until the next first, last or seek.
 
+use crate::buffer::{append, copy, refill};
 use crate::db::background::deadline_after;
 use crate::db::bounds::Bounds;
 use crate::db::core::DbCore;
@@ -269,13 +270,13 @@ impl DbIter {
             Position::PastEnd | Position::Exhausted => self.stay(),
             Position::Failed => self.fail_again(),
             Position::Forward => self.moving(false, |it| {
-                it.save_key();
+                it.save_key()?;
                 it.merge.next()?;
                 it.find_forward(true)
             }),
             Position::Backward => self.moving(false, DbIter::on_from_saved),
             Position::PausedBackward => self.moving(false, |it| {
-                it.save_key();
+                it.save_key()?;
                 it.on_from_saved()
             }),
             Position::PausedForward => self.moving(false, |it| it.find_forward(it.skip)),
@@ -292,7 +293,7 @@ impl DbIter {
                 self.moving(false, DbIter::find_backward)
             }
             Position::Forward | Position::PausedForward => self.moving(false, |it| {
-                it.save_key();
+                it.save_key()?;
                 it.back_from_saved()
             }),
         }
@@ -400,8 +401,9 @@ impl DbIter {
     }
 
     /// Notes where the cursor stands, for `go_back`.
-    pub fn mark(&self) -> Mark {
-        Mark { position: self.position, key: self.valid().then(|| self.key().to_vec()) }
+    pub fn mark(&self) -> Result<Mark> {
+        let key = if self.valid() { Some(copy(self.key(), Area::Engine)?) } else { None };
+        Ok(Mark { position: self.position, key })
     }
 
     /// Undoes the last move, which ended on a row: to the row of `key`, or else to where `mark` was taken.
@@ -467,9 +469,8 @@ impl DbIter {
         if *steps % CLOCK_EVERY == 0 { self.check_deadline() } else { Ok(()) }
     }
 
-    fn save_key(&mut self) {
-        self.saved.key.clear();
-        self.saved.key.extend_from_slice(self.merge.key());
+    fn save_key(&mut self) -> Result<()> {
+        refill(&mut self.saved.key, self.merge.key(), Area::Engine)
     }
 
     /// From where the merging cursor stands goes on to the next row; with `skip` entries of `saved.key` are
@@ -492,7 +493,7 @@ impl DbIter {
                     self.position = Position::Forward;
                     return Ok(());
                 }
-                self.save_key();
+                self.save_key()?;
                 self.skip = true;
             }
             self.merge.next()?;
@@ -523,11 +524,11 @@ impl DbIter {
             if tag_seq(tag) <= self.seq {
                 inside = true;
                 found = self.kind()? == EntryKind::Put;
-                self.save_key();
+                self.save_key()?;
                 self.saved.tag = tag;
                 self.saved.value.clear();
                 if found {
-                    self.saved.value.extend_from_slice(self.merge.value());
+                    append(&mut self.saved.value, self.merge.value(), Area::Engine)?;
                 }
             }
             self.merge.prev()?;

@@ -1,5 +1,6 @@
 //! Flush and compaction on request.
 
+use crate::buffer::copy;
 use crate::compaction::inflight::Inflight;
 use crate::compaction::picker;
 use crate::compaction::plan::CompactionPlan;
@@ -153,7 +154,7 @@ impl Manual<'_, '_> {
             if hi.is_some_and(|hi| order.compare(last, hi).is_ge()) {
                 return Ok(());
             }
-            done = Some(last.to_vec());
+            done = Some(copy(last, Area::Engine)?);
         }
     }
 }

@@ -40,7 +40,7 @@ impl DbIter {
         after: Option<&[u8]>,
         sink: &mut impl RowSink,
     ) -> Result<bool> {
-        let mark = self.mark();
+        let mark = self.mark()?;
         let mut on_row = match (after, reverse) {
             (Some(key), false) => self.seek(SeekMode::Gt, key)?,
             (Some(key), true) => self.seek(SeekMode::Lt, key)?,

@@ -12,7 +12,7 @@
 //! 4. An error takes the new database away again.
 
 use crate::batch::{BatchReader, check};
-use crate::buffer::reserve;
+use crate::buffer::refill;
 use crate::db::close::destroy;
 use crate::db::core::DbCore;
 use crate::db::iter::Source;
@@ -240,9 +240,7 @@ impl Salvage<'_, '_> {
             let (key, newest) = (merged.key(), last.as_deref());
             if newest.is_none_or(|last| !self.order.same(last, key)) {
                 let last = last.get_or_insert_default();
-                last.clear();
-                reserve(last, key.len(), Area::Engine)?;
-                last.extend_from_slice(key);
+                refill(last, key, Area::Engine)?;
                 if tag_kind(merged.tag()) == Some(EntryKind::Put) {
                     target.write_one(&params, EntryKind::Put, key, merged.value())?;
                     self.out.rows += 1;

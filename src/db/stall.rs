@@ -186,6 +186,7 @@ impl DbCore {
 mod tests {
     use super::*;
     use crate::order::Order;
+    use crate::sync::Arc;
     use crate::table::handle::TableHandle;
     use crate::table::meta::TableMeta;
     use crate::types::{FileNum, KeyspaceId};
@@ -210,7 +211,7 @@ mod tests {
             oldest_tombstone: 0,
         };
         let keyspace = KeyspaceId(0);
-        let added = bounds.iter().enumerate().map(|table| (keyspace, 0, meta(table)));
+        let added = bounds.iter().enumerate().map(|table| (keyspace, 0, Arc::new(meta(table))));
         let edit = VersionEdit { tables_added: added.collect(), ..VersionEdit::default() };
         let empty = Version::empty(2, order.clone());
         empty.apply(&edit, keyspace, &|meta| TableHandle::new(meta, None)).expect("a sound edit")

@@ -13,6 +13,7 @@ use crate::env::api::{Dir, DirLock, Fs};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::order::Order;
+use crate::sync::Arc;
 use crate::sync::Ordering;
 use crate::table::check::{Step, check_disjoint, check_identity, check_table, metas};
 use crate::table::meta::TableMeta;
@@ -160,8 +161,8 @@ impl DbCore {
             let message = format!("{} has no manifest any more", self.dir.path());
             return Err(Error::corrupt(Area::Manifest, 0, 0, message));
         };
-        let tables = |state: &ManifestState| -> Vec<(u8, TableMeta)> {
-            state.tables().map(|(_, level, meta)| (level, meta.clone())).collect()
+        let tables = |state: &ManifestState| -> Vec<(u8, Arc<TableMeta>)> {
+            state.tables().map(|(_, level, meta)| (level, Arc::clone(meta))).collect()
         };
         // What this process found may end in a torn tail; what it wrote may not.
         let whole =

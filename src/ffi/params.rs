@@ -1,9 +1,10 @@
 //! Read and write options of a call, from C structs to what the engine takes.
 #![allow(unsafe_code, reason = "reads the option structs of C callers")]
 
+use crate::buffer::copy;
 use crate::db::read::ReadParams;
 use crate::db::write::WriteParams;
-use crate::error::Result;
+use crate::error::{Area, Result};
 use crate::ffi::arguments::{check_flags, check_reserved, invalid, optional_key, read_struct};
 use crate::ffi::handles::{DbHandle, SnapshotHandle, enter_snapshot};
 use crate::ffi::registry::Entered;
@@ -59,6 +60,11 @@ fn read_call(handle: &DbHandle, options: &esker_read_opts) -> Result<ReadCall> {
     Ok(ReadCall { params, reverse: set(ESKER_READ_REVERSE as u32), _snapshot: snapshot })
 }
 
+/// A bound is kept with the read: a copy, or `NOMEM`.
+fn own(key: &[u8]) -> Result<Vec<u8>> {
+    copy(key, Area::Argument)
+}
+
 /// Read options with bounds, prefix and limit.
 ///
 /// # Safety
@@ -75,9 +81,9 @@ pub unsafe fn range_read(handle: &DbHandle, options: *const esker_read_opts) -> 
             optional_key(options.prefix, "prefix")?,
         )
     };
-    call.params.lower = lower.map(<[u8]>::to_vec);
-    call.params.upper = upper.map(<[u8]>::to_vec);
-    call.params.prefix = prefix.map(<[u8]>::to_vec);
+    call.params.lower = lower.map(own).transpose()?;
+    call.params.upper = upper.map(own).transpose()?;
+    call.params.prefix = prefix.map(own).transpose()?;
     call.params.limit = options.limit;
     Ok(call)
 }

@@ -14,7 +14,8 @@
 //! 3. No allocation per entry: only turning round copies the key, into a buffer that is kept.
 //! 4. An error stays until the next seek.
 
-use crate::error::{Error, Result};
+use crate::buffer;
+use crate::error::{Area, Error, Result};
 use crate::iter::internal::InternalIterator;
 use crate::key::Tag;
 use crate::order::Order;
@@ -167,8 +168,9 @@ impl<I: InternalIterator> MergingIter<I> {
     /// Turns round at the current entry, which is `root`'s, and moves one step that way.
     fn turn(&mut self, root: usize, direction: Direction) -> Result<()> {
         let mut key = std::mem::take(&mut self.turn_key);
-        key.clear();
-        key.extend_from_slice(self.children[root].key());
+        if let Err(error) = buffer::refill(&mut key, self.children[root].key(), Area::Engine) {
+            return Err(self.fail(error));
+        }
         let tag = self.children[root].tag();
         // Equal entries of earlier children come before the current one, those of later ones behind it.
         // The kind in a tag is never 0, so `tag - 1` is the very next internal key.

@@ -139,7 +139,7 @@ impl TableBuilder {
             self.close_block(Some(key))?;
         }
         if self.meta.entries == 0 {
-            self.meta.smallest = key.to_vec();
+            self.meta.smallest = buffer::copy(key, Area::Table)?;
         }
         self.block.add(key, tag, value)?;
         self.last_tag = tag;
@@ -197,7 +197,7 @@ impl TableBuilder {
             };
             len.next_multiple_of(WORD as usize)
         };
-        let last = self.block.last_key().to_vec();
+        let last = buffer::copy(self.block.last_key(), Area::Table)?;
         self.block.finish(&mut self.out, place(self.salt, start), padded)?;
         self.index.add(self.offset(), &last, next)?;
         if next.is_none() {
@@ -246,7 +246,7 @@ impl TableBuilder {
         let filter = self.put_section(&filter)?;
         let index = self.index.finish()?;
         let index = self.put_section(&index)?;
-        let properties = self.properties().encode();
+        let properties = self.properties().encode()?;
         let footer = Footer {
             table_id: self.meta.table_id,
             filter,
@@ -258,7 +258,7 @@ impl TableBuilder {
             block_target: self.block_size as u32,
         };
         let (bytes, crc) = footer.encode(self.offset());
-        self.out.extend_from_slice(&bytes);
+        buffer::append(&mut self.out, &bytes, Area::Table)?;
         self.write_out()?;
         if !planted::is(Planted::TableNotSynced) {
             self.file.sync_data()?;
@@ -273,15 +273,14 @@ impl TableBuilder {
             return Ok(SectionHandle::default());
         }
         let handle = SectionHandle::of(bytes, self.offset(), self.salt)?;
-        buffer::reserve(&mut self.out, bytes.len(), Area::Table)?;
-        self.out.extend_from_slice(bytes);
+        buffer::append(&mut self.out, bytes, Area::Table)?;
         if self.out.len() >= PIECE_LEN {
             self.write_out()?;
         }
         Ok(handle)
     }
 
-    fn properties(&self) -> TableProperties {
+    fn properties(&self) -> TableProperties<'_> {
         TableProperties {
             entries: self.meta.entries,
             deletes: self.meta.deletes,
@@ -291,9 +290,9 @@ impl TableBuilder {
             max_seq: self.meta.max_seq,
             created_unix: self.created_unix,
             filter_bits_x100: u64::from(self.filter_bits) * 100,
-            writer: WRITER.to_vec(),
-            smallest: self.meta.smallest.clone(),
-            largest: self.meta.largest.clone(),
+            writer: WRITER,
+            smallest: &self.meta.smallest,
+            largest: &self.meta.largest,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! 2. Of each block the first thing wrong with its entries is told, not every one that follows from it.
 
 use crate::block::iter::BlockIter;
+use crate::buffer::{copy, refill};
 use crate::env::api::{Dir, File};
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
@@ -57,8 +58,7 @@ pub fn check_table(
         let found = match reader.block(at, Access::Around) {
             Ok(block) if entries => {
                 let mut iter = BlockIter::default();
-                iter.set_block(block);
-                seen.take(at, iter)
+                iter.set_block(block).and_then(|()| seen.take(at, iter))
             }
             Ok(_) => Ok(()),
             Err(error) => {
@@ -85,6 +85,9 @@ fn open(dir: &Dir, meta: &TableMeta) -> Result<File> {
         error.with_file(meta.file.0)
     })
 }
+
+/// What is wrong with an entry, if anything is.
+type Looked = std::result::Result<(), &'static str>;
 
 /// What the entries so far amount to.
 struct Seen<'t> {
@@ -118,8 +121,10 @@ impl<'t> Seen<'t> {
             if !iter.valid() {
                 break Ok(());
             }
-            if let Err(what) = self.take_entry(at, iter.key(), iter.tag()) {
-                break Err(self.corrupt(offset, what));
+            match self.take_entry(at, iter.key(), iter.tag()) {
+                Ok(Ok(())) => {}
+                Ok(Err(what)) => break Err(self.corrupt(offset, what)),
+                Err(error) => break Err(error),
             }
             iter.next();
         };
@@ -127,38 +132,33 @@ impl<'t> Seen<'t> {
         looked
     }
 
-    fn take_entry(
-        &mut self,
-        at: usize,
-        key: &[u8],
-        tag: Tag,
-    ) -> std::result::Result<(), &'static str> {
+    /// Inside: what is wrong with the entry. Outside: why it could not be looked at.
+    fn take_entry(&mut self, at: usize, key: &[u8], tag: Tag) -> Result<Looked> {
         let (order, index) = (self.reader.order(), self.reader.index());
-        let kind = tag_kind(tag).ok_or("an entry of an unknown kind")?;
+        let Some(kind) = tag_kind(tag) else { return Ok(Err("an entry of an unknown kind")) };
         if let Some((last_key, last_tag)) = &mut self.last {
             if order.compare_internal(last_key, *last_tag, key, tag).is_ge() {
-                return Err("entries are not in order");
+                return Ok(Err("entries are not in order"));
             }
-            last_key.clear();
-            last_key.extend_from_slice(key);
+            refill(last_key, key, Area::Table)?;
             *last_tag = tag;
         } else {
-            self.first = Some(key.to_vec());
-            self.last = Some((key.to_vec(), tag));
+            self.first = Some(copy(key, Area::Table)?);
+            self.last = Some((copy(key, Area::Table)?, tag));
         }
-        let from = index.find(key);
+        let from = index.find(key)?;
         if from > at || !(from..at).all(|block| index.continues(block)) {
-            return Err("the index does not lead to an entry");
+            return Ok(Err("the index does not lead to an entry"));
         }
         if !self.reader.may_contain(key, hash64(key, 0)) {
-            return Err("the filter denies a key that is there");
+            return Ok(Err("the filter denies a key that is there"));
         }
         let seq = tag_seq(tag);
         let (min, max) = self.seqs.unwrap_or((seq, seq));
         self.seqs = Some((min.min(seq), max.max(seq)));
         self.entries = self.entries.saturating_add(1);
         self.deletes = self.deletes.saturating_add(u64::from(kind == EntryKind::Delete));
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Compares the whole with what the manifest says, unless part of it could not be looked at.
@@ -203,5 +203,5 @@ pub fn check_disjoint(
 
 /// The metas of handles, for `check_disjoint`.
 pub fn metas(tables: &[Arc<TableHandle>]) -> Vec<&TableMeta> {
-    tables.iter().map(|table| &table.meta).collect()
+    tables.iter().map(|table| &*table.meta).collect()
 }

@@ -22,7 +22,7 @@ use crate::table::reader::TableReader;
 
 /// A table that versions share.
 pub struct TableHandle {
-    pub meta: TableMeta,
+    pub meta: Arc<TableMeta>,
     reader: ArcSwapOption<TableReader>,
     /// Set by every use, cleared by the clock hand.
     used: AtomicBool,
@@ -34,9 +34,12 @@ pub struct TableHandle {
 
 impl TableHandle {
     /// A handle of a file that exists; with `retire` the cleanup thread frees and removes what is left of it.
-    pub fn new(meta: TableMeta, retire: Option<Arc<RetireList>>) -> Arc<TableHandle> {
+    pub fn new(
+        meta: impl Into<Arc<TableMeta>>,
+        retire: Option<Arc<RetireList>>,
+    ) -> Arc<TableHandle> {
         Arc::new(TableHandle {
-            meta,
+            meta: meta.into(),
             reader: ArcSwapOption::empty(),
             used: AtomicBool::new(false),
             obsolete: AtomicBool::new(false),

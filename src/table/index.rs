@@ -177,6 +177,25 @@ impl IndexBuilder {
     }
 }
 
+/// Why an index cannot be opened.
+#[derive(Debug)]
+pub enum Refused {
+    Corrupt(&'static str),
+    NoMemory(Error),
+}
+
+impl From<&'static str> for Refused {
+    fn from(what: &'static str) -> Refused {
+        Refused::Corrupt(what)
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        Refused::NoMemory(error)
+    }
+}
+
 /// The checked index of an open table.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -193,21 +212,21 @@ impl Index {
         bytes: Vec<u8>,
         order: &Order,
         data_len: u64,
-    ) -> std::result::Result<Index, &'static str> {
+    ) -> std::result::Result<Index, Refused> {
         const SHORT: &str = "shorter than its header says";
         if u32_at(&bytes, 0) != Some(INDEX_MAGIC) || u16_at(&bytes, 10) != Some(0) {
-            return Err("no magic number, or unknown flags");
+            return Err("no magic number, or unknown flags".into());
         }
         let count = u32_at(&bytes, 4).ok_or(SHORT)? as usize;
         let lcp = usize::from(u16_at(&bytes, 8).ok_or(SHORT)?);
         let places = Places::of(count, lcp).ok_or(SHORT)?;
         if count == 0 || places.heap > bytes.len() {
-            return Err(SHORT);
+            return Err(SHORT.into());
         }
         let stored = [places.top, places.fence, places.block, places.separator, places.heap];
         for (at, place) in (12..).step_by(4).zip(stored) {
             if u32_at(&bytes, at).map(|stored| stored as usize) != Some(place) {
-                return Err("arrays are not where they belong");
+                return Err("arrays are not where they belong".into());
             }
         }
         let index = Index { order: order.clone(), bytes, count, lcp, places };
@@ -229,43 +248,49 @@ impl Index {
         Ok(())
     }
 
-    fn check_separators(&self) -> std::result::Result<(), &'static str> {
+    fn check_separators(&self) -> std::result::Result<(), Refused> {
         if !CHECKS {
             return Ok(());
         }
         let heap = self.bytes.get(self.places.heap..).unwrap_or_default();
         if self.separator_word(0) & !CONTINUES != 0 {
-            return Err("separators do not begin the heap");
+            return Err("separators do not begin the heap".into());
         }
-        let (mut before, mut this) = (Joined::new(self.common()), Joined::new(self.common()));
+        // Only an order in which bytes say nothing has keys put together.
+        let mut joined = match self.order.is_bytewise() {
+            true => None,
+            false => Some((self.joined()?, self.joined()?)),
+        };
         for at in 0..self.count {
             let from = self.separator_word(at) & !CONTINUES;
             let to = self.separator_word(at.saturating_add(1)) & !CONTINUES;
             if from > to || to as usize > heap.len() {
-                return Err("separators are not inside the index");
+                return Err("separators are not inside the index".into());
             }
             let separator = self.separator(at);
             if self.lcp.saturating_add(separator.len()) > KEY_LEN_MAX {
-                return Err("a separator is longer than any key may be");
+                return Err("a separator is longer than any key may be".into());
             }
             let bytewise = self.order.is_bytewise();
             if self.fence(at) != if bytewise { fence_of(separator) } else { 0 } {
-                return Err("a fence does not match its separator");
+                return Err("a fence does not match its separator".into());
             }
             if at % TOP_STEP == 0 && self.top(at / TOP_STEP) != self.fence(at) {
-                return Err("a top fence does not match its fence");
+                return Err("a top fence does not match its fence".into());
             }
             let Some(last) = at.checked_sub(1).map(|last| self.separator(last)) else { continue };
-            let descends = match bytewise {
-                true => last > separator,
-                false => self.order.compare(before.with(last), this.with(separator)).is_gt(),
+            let descends = match &mut joined {
+                None => last > separator,
+                Some((before, this)) => {
+                    self.order.compare(before.with(last), this.with(separator)).is_gt()
+                }
             };
             if descends {
-                return Err(DESCENDING);
+                return Err(DESCENDING.into());
             }
         }
         if self.separator_word(self.count) & CONTINUES != 0 || self.continues(self.count - 1) {
-            return Err("the last block continues");
+            return Err("the last block continues".into());
         }
         Ok(())
     }
@@ -287,22 +312,36 @@ impl Index {
     }
 
     /// A key not below any key of block `at` and not above any of later blocks.
-    pub fn bound(&self, at: usize) -> Vec<u8> {
-        [self.common(), self.separator(at)].concat()
+    pub fn bound(&self, at: usize) -> Result<Vec<u8>> {
+        let (common, separator) = (self.common(), self.separator(at));
+        let mut bound = Vec::new();
+        reserve(&mut bound, common.len().saturating_add(separator.len()), Area::Table)?;
+        bound.extend_from_slice(common);
+        bound.extend_from_slice(separator);
+        Ok(bound)
+    }
+
+    /// For separators one after the other, in an order in which bytes say nothing.
+    fn joined(&self) -> Result<Joined> {
+        Joined::new(self.common(), self.bytes.len().min(KEY_LEN_MAX))
     }
 
     /// The first block that can hold an entry of `key` or of a larger key; the count when there is none.
-    pub fn find(&self, key: &[u8]) -> usize {
-        if self.order.is_bytewise() { self.find_by_bytes(key) } else { self.find_by_order(key) }
+    pub fn find(&self, key: &[u8]) -> Result<usize> {
+        match self.order.is_bytewise() {
+            true => Ok(self.find_by_bytes(key)),
+            false => self.find_by_order(key),
+        }
     }
 
-    fn find_by_order(&self, key: &[u8]) -> usize {
-        let mut joined = Joined::new(self.common());
+    fn find_by_order(&self, key: &[u8]) -> Result<usize> {
+        let mut joined = self.joined()?;
         let mut compare = |at: usize| self.order.compare(joined.with(self.separator(at)), key);
         let at = partition(0..self.count, |at| compare(at).is_lt());
         let next = at.saturating_add(1);
         // As below: a key that is a separator begins in the next block.
-        if next < self.count && !self.continues(at) && compare(at).is_eq() { next } else { at }
+        let same = next < self.count && !self.continues(at) && compare(at).is_eq();
+        Ok(if same { next } else { at })
     }
 
     fn find_by_bytes(&self, key: &[u8]) -> usize {
@@ -326,8 +365,8 @@ impl Index {
     }
 
     /// Where the block of `find` begins.
-    pub fn offset_of(&self, key: &[u8]) -> u64 {
-        u64::from(self.block_word(self.find(key))) * WORD
+    pub fn offset_of(&self, key: &[u8]) -> Result<u64> {
+        Ok(u64::from(self.block_word(self.find(key)?)) * WORD)
     }
 
     /// Bytes of all data blocks.
@@ -404,7 +443,7 @@ mod tests {
         let index = Index::open(build(blocks), &Order::Bytewise, blocks.len() as u64 * 64).unwrap();
         for key in keys {
             let exact = blocks.iter().position(|(_, last)| last >= key).unwrap_or(blocks.len());
-            let found = index.find(key);
+            let found = index.find(key).unwrap();
             let gap = exact > 0 && found == exact - 1 && blocks[exact - 1].1 < *key;
             let inside = blocks.get(exact).is_some_and(|(first, _)| first <= key);
             assert!(found == exact || (gap && !inside), "{key:?}: {found}, exact {exact}");
@@ -420,9 +459,17 @@ mod tests {
             &[b"", b"a", b"apple", b"apx", b"b", b"banana", b"c", b"fig", b"fih", b"pear"],
         );
         let index = Index::open(build(&blocks), &Order::Bytewise, 256).unwrap();
-        assert_eq!(index.find(b"fig"), 1, "the newest version of a key is in its first block");
-        assert_eq!(index.find(b"banana"), 1, "a first key costs no look at the block before");
-        assert_eq!(index.find(b"peas"), 4);
+        assert_eq!(
+            index.find(b"fig").unwrap(),
+            1,
+            "the newest version of a key is in its first block"
+        );
+        assert_eq!(
+            index.find(b"banana").unwrap(),
+            1,
+            "a first key costs no look at the block before"
+        );
+        assert_eq!(index.find(b"peas").unwrap(), 4);
         assert_eq!(
             (index.continues(0), index.continues(1), index.continues(2)),
             (false, true, true)
@@ -451,7 +498,7 @@ mod tests {
             bad[at / 8] ^= 1 << (at % 8);
             if let Ok(index) = Index::open(bad, &Order::Bytewise, 192) {
                 for key in [&b""[..], b"a", b"banana", b"fig", b"pear", b"zzz"] {
-                    assert!(index.find(key) <= 3);
+                    assert!(index.find(key).unwrap() <= 3);
                 }
             }
         }
@@ -484,9 +531,12 @@ mod tests {
             (b"key", 3),
             (b"", 4),
         ] {
-            assert_eq!(index.find(key), block, "{key:?}");
+            assert_eq!(index.find(key).unwrap(), block, "{key:?}");
         }
-        assert_eq!((index.bound(0), index.bound(3)), (b"key7".to_vec(), b"key".to_vec()));
+        assert_eq!(
+            (index.bound(0).unwrap(), index.bound(3).unwrap()),
+            (b"key7".to_vec(), b"key".to_vec())
+        );
         let other = Index::open(build_in(&Order::Reverse, &blocks), &Order::Bytewise, 256);
         assert!(other.is_err(), "the fences are another order's");
     }

@@ -54,7 +54,7 @@ impl TableIter {
             return Ok(false);
         }
         match (self.reader.block_ahead(at, self.access, &mut self.ahead), &self.passed_over) {
-            (Ok(block), _) => self.block.set_block(block),
+            (Ok(block), _) => self.block.set_block(block)?,
             (Err(error), Some(told)) if error.kind() != ErrorKind::NoMem => told.lock().push(error),
             (Err(error), _) => return Err(error),
         }
@@ -65,9 +65,9 @@ impl TableIter {
     /// Goes to the first entry at or after `(key, tag)`, or behind the last entry of a block whose successor
     /// has only entries after it, or nowhere behind the last block.
     fn search(&mut self, key: &[u8], tag: Tag) -> Result<()> {
-        let mut at = self.reader.index().find(key);
+        let mut at = self.reader.index().find(key)?;
         while self.enter(at)? {
-            self.block.seek(self.reader.order(), key, tag);
+            self.block.seek(self.reader.order(), key, tag)?;
             // Versions of one key may fill several blocks.
             if self.block.valid() || !self.reader.index().continues(at) {
                 break;

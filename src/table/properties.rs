@@ -6,7 +6,9 @@
 //! 1. Ids are never reused; an unknown one is skipped, not refused.
 //! 2. A zero id ends the list and only zeros follow it.
 
+use crate::buffer::reserve;
 use crate::coding::{Decoder, put_bytes};
+use crate::error::{Area, Result};
 use crate::types::SeqNo;
 
 const ENTRIES: u16 = 1;
@@ -21,9 +23,12 @@ const WRITER: u16 = 13;
 const SMALLEST: u16 = 14;
 const LARGEST: u16 = 15;
 
+/// More than what the numbers, the heads of the fields and the zeros at the end take.
+const FIXED_LEN_MAX: usize = 256;
+
 /// The properties block of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TableProperties {
+pub struct TableProperties<'a> {
     pub entries: u64,
     pub deletes: u64,
     pub raw_key_bytes: u64,
@@ -35,14 +40,17 @@ pub struct TableProperties {
     /// Filter bits per key, times 100.
     pub filter_bits_x100: u64,
     /// Name of the library that built the table.
-    pub writer: Vec<u8>,
-    pub smallest: Vec<u8>,
-    pub largest: Vec<u8>,
+    pub writer: &'a [u8],
+    pub smallest: &'a [u8],
+    pub largest: &'a [u8],
 }
 
-impl TableProperties {
-    pub fn encode(&self) -> Vec<u8> {
+impl<'a> TableProperties<'a> {
+    pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
+        let texts =
+            [self.writer, self.smallest, self.largest].map(<[u8]>::len).iter().sum::<usize>();
+        reserve(&mut out, FIXED_LEN_MAX + texts, Area::Table)?;
         let mut put = |id: u16, bytes: &[u8]| {
             out.extend_from_slice(&id.to_le_bytes());
             put_bytes(&mut out, bytes);
@@ -59,15 +67,15 @@ impl TableProperties {
         ] {
             put(id, &number.to_le_bytes());
         }
-        put(WRITER, &self.writer);
-        put(SMALLEST, &self.smallest);
-        put(LARGEST, &self.largest);
+        put(WRITER, self.writer);
+        put(SMALLEST, self.smallest);
+        put(LARGEST, self.largest);
         out.resize(out.len().next_multiple_of(8), 0);
-        out
+        Ok(out)
     }
 
     /// Reads a properties block; `None` when it is malformed.
-    pub fn decode(bytes: &[u8]) -> Option<TableProperties> {
+    pub fn decode(bytes: &'a [u8]) -> Option<TableProperties<'a>> {
         let mut properties = TableProperties::default();
         let mut decoder = Decoder::new(bytes);
         while decoder.remaining() >= 3 {
@@ -86,9 +94,9 @@ impl TableProperties {
                 MAX_SEQ => properties.max_seq = number()?,
                 CREATED => properties.created_unix = number()?,
                 FILTER_BITS => properties.filter_bits_x100 = number()?,
-                WRITER => properties.writer = value.to_vec(),
-                SMALLEST => properties.smallest = value.to_vec(),
-                LARGEST => properties.largest = value.to_vec(),
+                WRITER => properties.writer = value,
+                SMALLEST => properties.smallest = value,
+                LARGEST => properties.largest = value,
                 _ => {}
             }
         }
@@ -106,11 +114,11 @@ mod tests {
         let properties = TableProperties {
             entries: 5,
             max_seq: 1 << 40,
-            smallest: b"a".to_vec(),
-            largest: vec![0; 300],
+            smallest: b"a",
+            largest: &[0; 300],
             ..TableProperties::default()
         };
-        let mut bytes = properties.encode();
+        let mut bytes = properties.encode().unwrap();
         assert_eq!(bytes.len() % 8, 0);
         assert_eq!(TableProperties::decode(&bytes), Some(properties.clone()));
         let mut unknown = vec![0xff, 0x7f, 3, 1, 2, 3];

@@ -24,7 +24,7 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::table::ahead::Ahead;
 use crate::table::cache::BlockCache;
 use crate::table::format::{FOOTER_LEN, Footer, SectionHandle, salt_of};
-use crate::table::index::{DESCENDING, Index};
+use crate::table::index::{DESCENDING, Index, Refused};
 use crate::table::meta::TableMeta;
 use crate::table::properties::TableProperties;
 use crate::types::{FileNum, TableId};
@@ -116,7 +116,8 @@ impl TableReader {
         let corrupt = |offset: u64, what: &str| {
             Error::corrupt(Area::Table, meta.file.0, offset, format!("table {}: {what}", meta.file))
         };
-        let properties = TableProperties::decode(&section(footer.properties, "properties")?);
+        let properties = section(footer.properties, "properties")?;
+        let properties = TableProperties::decode(&properties);
         check_properties(properties.as_ref(), meta)
             .map_err(|what| corrupt(footer.properties.offset, what))?;
         let index = read_index(&file, meta.file, &footer, order)?;
@@ -201,9 +202,9 @@ impl TableReader {
         }
         let access = if fill { Access::Cached } else { Access::NoFill };
         let index = self.index();
-        for at in index.find(key)..index.count() {
+        for at in index.find(key)?..index.count() {
             let block = self.block(at, access)?;
-            let (found, ran_off) = block.find(self.order(), key, seek_tag);
+            let (found, ran_off) = block.find(self.order(), key, seek_tag)?;
             if let Some(entry) = found {
                 return Ok(Some((entry.tag, BlockValue { block, range: entry.value })));
             }
@@ -358,7 +359,11 @@ fn read_section(
 
 fn read_index(file: &File, number: FileNum, footer: &Footer, order: &Order) -> Result<Index> {
     let bytes = read_section(file, number, footer.index, salt_of(&footer.table_id), "index")?;
-    Index::open(bytes, order, footer.data_len).map_err(|what| {
+    Index::open(bytes, order, footer.data_len).map_err(|refused| {
+        let what = match refused {
+            Refused::Corrupt(what) => what,
+            Refused::NoMemory(error) => return error.with_file(number.0),
+        };
         let message = format!("table {number}: index: {what}");
         let error = Error::corrupt(Area::Table, number.0, footer.index.offset, message);
         if what == DESCENDING { order.blame(error) } else { error }
@@ -402,7 +407,7 @@ fn read_footer(file: &File, meta: &TableMeta) -> Result<Footer> {
 }
 
 fn check_properties(
-    properties: Option<&TableProperties>,
+    properties: Option<&TableProperties<'_>>,
     meta: &TableMeta,
 ) -> std::result::Result<(), &'static str> {
     let properties = properties.ok_or("properties are malformed")?;

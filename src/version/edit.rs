@@ -11,6 +11,7 @@
 
 use crate::buffer::reserve;
 use crate::error::{Area, Result};
+use crate::sync::Arc;
 use crate::table::meta::TableMeta;
 use crate::types::{DbId, FileNum, KEY_LEN_MAX, KeyspaceId, SeqNo};
 use crate::version::field::{
@@ -22,6 +23,9 @@ use crate::wal::format::CloseMark;
 pub const NAME_LEN_MAX: usize = 1024;
 /// Longest options text of a keyspace.
 pub const OPTIONS_LEN_MAX: usize = 1 << 20;
+
+/// Bytes of a number, or of the head of a group and its ids, at most: ids and lengths below 2^35.
+const FIELD_ROOM: usize = 24;
 
 const DB: u64 = 1;
 const NEXT_FILE: u64 = 2;
@@ -75,12 +79,12 @@ pub struct VersionEdit {
     pub log_durable: Option<(FileNum, u64)>,
     pub keyspaces_added: Vec<KeyspaceFacts>,
     pub keyspaces_dropped: Vec<KeyspaceId>,
-    pub tables_added: Vec<(KeyspaceId, u8, TableMeta)>,
+    pub tables_added: Vec<(KeyspaceId, u8, Arc<TableMeta>)>,
     pub tables_dropped: Vec<(KeyspaceId, u8, FileNum)>,
     /// Every operation of the keyspace up to this sequence number is in tables.
     pub flushed: Vec<(KeyspaceId, SeqNo)>,
     /// Where the next compaction of a level starts, advisory.
-    pub cursors: Vec<(KeyspaceId, u8, Vec<u8>)>,
+    pub cursors: Vec<(KeyspaceId, u8, Arc<Vec<u8>>)>,
     /// This edit completes the base a manifest begins with.
     pub base_end: bool,
     pub close: Option<CloseMark>,
@@ -90,8 +94,9 @@ pub struct VersionEdit {
 
 impl VersionEdit {
     /// The bytes of the edit.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let (mut out, most) = (Vec::new(), self.encoded_len_max());
+        reserve(&mut out, most, Area::Manifest)?;
         if let Some(db) = &self.db {
             put_group(&mut out, DB, true, |group| put_db(group, db));
         }
@@ -114,7 +119,24 @@ impl VersionEdit {
         if self.base_end {
             put_field(&mut out, BASE_END, true, &[]);
         }
-        out
+        debug_assert!(out.len() <= most, "an edit of {} bytes, not {most}", out.len());
+        Ok(out)
+    }
+
+    /// More bytes than the edit has: the room that is asked for before any is written.
+    fn encoded_len_max(&self) -> usize {
+        let tables = self
+            .tables_added
+            .iter()
+            .map(|(_, _, meta)| FIELD_ROOM * 16 + meta.smallest.len() + meta.largest.len());
+        let cursors = self.cursors.iter().map(|(_, _, key)| FIELD_ROOM * 4 + key.len());
+        let keyspaces = self.keyspaces_added.iter().map(|facts| {
+            FIELD_ROOM * 6 + facts.name.len() + facts.comparator.len() + facts.options.len()
+        });
+        let numbers = self.logs_added.len() + self.logs_voided.len() + self.flushed.len();
+        let dropped = self.keyspaces_dropped.len() + self.tables_dropped.len();
+        let rest = FIELD_ROOM * (16 + 4 * (numbers + dropped));
+        tables.chain(cursors).chain(keyspaces).fold(rest, usize::saturating_add)
     }
 
     fn encode_logs(&self, out: &mut Vec<u8>) {
@@ -215,7 +237,7 @@ impl VersionEdit {
             LEVEL_CURSOR => {
                 let group = field.group(3)?;
                 let key = group.bytes(3, KEY_LEN_MAX)?;
-                push(&mut self.cursors, (group.keyspace(1)?, group.level(2)?, key))
+                push(&mut self.cursors, (group.keyspace(1)?, group.level(2)?, Arc::new(key)))
             }
             _ => field.unknown(),
         }
@@ -275,7 +297,7 @@ fn put_table(group: &mut Vec<u8>, keyspace: KeyspaceId, level: u8, meta: &TableM
     put_number(group, 16, false, meta.oldest_tombstone);
 }
 
-fn table_of(group: &Group<'_>) -> Result<(KeyspaceId, u8, TableMeta)> {
+fn table_of(group: &Group<'_>) -> Result<(KeyspaceId, u8, Arc<TableMeta>)> {
     let meta = TableMeta {
         file: group.file(3)?,
         table_id: group.id(4)?,
@@ -292,7 +314,7 @@ fn table_of(group: &Group<'_>) -> Result<(KeyspaceId, u8, TableMeta)> {
         bounds_flags: group.number_u32(15)?,
         oldest_tombstone: group.number_or_zero(16)?,
     };
-    Ok((group.keyspace(1)?, group.level(2)?, meta))
+    Ok((group.keyspace(1)?, group.level(2)?, Arc::new(meta)))
 }
 
 fn close_of(group: &Group<'_>) -> Result<CloseMark> {
@@ -321,7 +343,7 @@ mod tests {
     #[test]
     fn unknown_advisory_fields_are_skipped_and_not_kept() {
         let mut edit = VersionEdit { next_file: Some(7), ..VersionEdit::default() };
-        let mut bytes = edit.encode();
+        let mut bytes = edit.encode().unwrap();
         put_field(&mut bytes, 99, false, b"later");
         put_group(&mut bytes, FLUSHED, true, |group| {
             put_number(group, 1, true, 3);

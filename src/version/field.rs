@@ -8,6 +8,7 @@
 //! 1. No input panics; every error says at which byte of the edit it was found.
 //! 2. A sub-field comes at most once; an unknown one is skipped or refuses the edit, as its bit says.
 
+use crate::buffer::copy;
 use crate::coding::{Decoder, put_bytes, put_varint};
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::types::{FileNum, KeyspaceId, SEQ_MAX, SeqNo};
@@ -21,9 +22,7 @@ pub fn put_field(out: &mut Vec<u8>, id: u64, must_understand: bool, body: &[u8])
 }
 
 pub fn put_number(out: &mut Vec<u8>, id: u64, must_understand: bool, value: u64) {
-    let mut body = Vec::with_capacity(10);
-    put_varint(&mut body, value);
-    put_field(out, id, must_understand, &body);
+    put_group(out, id, must_understand, |body| put_varint(body, value));
 }
 
 pub fn put_group(
@@ -32,9 +31,15 @@ pub fn put_group(
     must_understand: bool,
     fill: impl FnOnce(&mut Vec<u8>),
 ) {
-    let mut body = Vec::new();
-    fill(&mut body);
-    put_field(out, id, must_understand, &body);
+    // The body first: its length, which precedes it, is known only then.
+    let start = out.len();
+    fill(out);
+    let len = out.len() - start;
+    put_varint(out, (id << 1) | u64::from(must_understand));
+    put_varint(out, len as u64);
+    if let Some(group) = out.get_mut(start..) {
+        group.rotate_left(len);
+    }
 }
 
 /// A compound field whose sub-fields 1, 2, 3 … are numbers that must be understood.
@@ -192,11 +197,7 @@ impl<'a> Group<'a> {
         if body.len() > len_max {
             return Err(self.damaged(sub_id));
         }
-        let mut out = Vec::new();
-        out.try_reserve_exact(body.len())
-            .map_err(|_| Error::no_memory(Area::Manifest, body.len()))?;
-        out.extend_from_slice(body);
-        Ok(out)
+        copy(body, Area::Manifest)
     }
 
     pub fn text(&self, sub_id: usize, len_max: usize) -> Result<String> {

@@ -141,7 +141,7 @@ impl Version {
         &self,
         edit: &VersionEdit,
         ks: KeyspaceId,
-        make: &dyn Fn(TableMeta) -> Arc<TableHandle>,
+        make: &dyn Fn(Arc<TableMeta>) -> Arc<TableHandle>,
     ) -> Result<Version> {
         let mut next = self.clone();
         let dropped = next.drop_tables(edit, ks)?;

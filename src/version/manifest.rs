@@ -12,6 +12,7 @@
 //! 3. A writer whose append or sync failed is never used again.
 //! 4. A manifest is written by the process that made it and by no other.
 
+use crate::buffer::reserve;
 use crate::env::api::{Dir, File, Fs};
 use crate::env::path::FileKind;
 use crate::error::{Area, Error, ErrorKind, Result};
@@ -166,15 +167,21 @@ fn record_end(record: &Record<'_>) -> u64 {
 
 /// The bytes of a manifest that holds nothing but the base of `state`, and the number of its last edit.
 /// The first edit follows `edit_number`.
-pub fn base_image(header: &FileHeader, state: &ManifestState, edit_number: u64) -> (Vec<u8>, u64) {
+pub fn base_image(
+    header: &FileHeader,
+    state: &ManifestState,
+    edit_number: u64,
+) -> Result<(Vec<u8>, u64)> {
     let mut image = header.encode(FileMagic::Manifest).to_vec();
     let mut last = edit_number;
     for edit in state.to_base() {
         last += 1;
         let offset = image.len() as u64;
-        append_record(&mut image, header.salt, offset, RecordKind::Edit, last, 0, &edit.encode());
+        let payload = edit.encode()?;
+        reserve(&mut image, record_len(payload.len()) as usize, Area::Manifest)?;
+        append_record(&mut image, header.salt, offset, RecordKind::Edit, last, 0, &payload);
     }
-    (image, last)
+    Ok((image, last))
 }
 
 /// Why a manifest could not be made.
@@ -238,7 +245,7 @@ impl ManifestWriter {
     ) -> Result<ManifestWriter> {
         // A creation that was cut short has left its file under the same name.
         dir.unlink(temp)?;
-        let (image, last) = base_image(&header, state, edit_number);
+        let (image, last) = base_image(&header, state, edit_number)?;
         let file = dir.create(temp, Area::Manifest)?;
         let base_len = image.len() as u64;
         let mut writer = ManifestWriter {
@@ -298,13 +305,14 @@ impl ManifestWriter {
     pub fn append(&mut self, edit: &VersionEdit) -> Result<()> {
         assert!(self.sound, "a manifest is abandoned after its first failure");
         self.sound = false;
-        let payload = edit.encode();
+        let payload = edit.encode()?;
         if payload.len() > PAYLOAD_LEN_MAX {
             let message = format!("a manifest edit of {} bytes is too large", payload.len());
             return Err(Error::new(ErrorKind::Limit, Area::Manifest, message));
         }
         let number = self.edit_number + 1;
-        let mut record = Vec::with_capacity(payload.len() + 2 * RECORD_HEADER_LEN);
+        let mut record = Vec::new();
+        reserve(&mut record, record_len(payload.len()) as usize, Area::Manifest)?;
         append_record(
             &mut record,
             self.salt,

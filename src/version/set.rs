@@ -172,7 +172,7 @@ impl VersionSet {
         };
         let all = VersionEdit {
             keyspaces_added: state.keyspaces.values().map(|k| k.facts.clone()).collect(),
-            tables_added: state.tables().map(|(id, level, m)| (id, level, m.clone())).collect(),
+            tables_added: state.tables().map(|(id, level, m)| (id, level, Arc::clone(m))).collect(),
             ..VersionEdit::default()
         };
         set.versions = set.next_versions(&all)?;
@@ -348,7 +348,7 @@ impl VersionSet {
 
     /// The versions after `edit`; the current ones stay as they are.
     fn next_versions(&self, edit: &VersionEdit) -> Result<Versions> {
-        let make = |meta: TableMeta| TableHandle::new(meta, Some(Arc::clone(&self.retire)));
+        let make = |meta: Arc<TableMeta>| TableHandle::new(meta, Some(Arc::clone(&self.retire)));
         let mut next = self.versions.clone();
         for id in &edit.keyspaces_dropped {
             next.remove(id);

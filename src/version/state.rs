@@ -16,6 +16,7 @@ use crate::checks::CHECKS;
 use crate::error::{Area, Error, ErrorKind, Result};
 use crate::order::{BUILTIN_PREFIX, Order};
 use crate::record::format::FORMAT_VERSION;
+use crate::sync::Arc;
 use crate::table::meta::TableMeta;
 use crate::types::{DbId, FileNum, KeyspaceId, LEVELS_MAX, SeqNo};
 use crate::version::edit::{DbFacts, KeyspaceFacts, VersionEdit};
@@ -34,9 +35,9 @@ pub struct KeyspaceState {
     /// Every operation up to this sequence number is in tables.
     pub flushed: SeqNo,
     /// By level and number.
-    pub tables: BTreeMap<(u8, FileNum), TableMeta>,
+    pub tables: BTreeMap<(u8, FileNum), Arc<TableMeta>>,
     /// Where the next compaction of a level starts, by level.
-    pub cursors: BTreeMap<u8, Vec<u8>>,
+    pub cursors: BTreeMap<u8, Arc<Vec<u8>>>,
 }
 
 /// What is known of a database.
@@ -119,7 +120,7 @@ impl ManifestState {
     }
 
     /// Every table that counts.
-    pub fn tables(&self) -> impl Iterator<Item = (KeyspaceId, u8, &TableMeta)> {
+    pub fn tables(&self) -> impl Iterator<Item = (KeyspaceId, u8, &Arc<TableMeta>)> {
         self.keyspaces.iter().flat_map(|(&id, keyspace)| {
             keyspace.tables.iter().map(move |(&(level, _), meta)| (id, level, meta))
         })
@@ -375,7 +376,7 @@ impl ManifestState {
         }
         for (id, level, key) in &edit.cursors {
             if let Some(keyspace) = self.keyspaces.get_mut(id) {
-                keyspace.cursors.insert(*level, key.clone());
+                keyspace.cursors.insert(*level, Arc::clone(key));
             }
         }
     }
@@ -388,7 +389,7 @@ impl ManifestState {
         }
         for (id, level, meta) in &edit.tables_added {
             if let Some(keyspace) = self.keyspaces.get_mut(id) {
-                keyspace.tables.insert((*level, meta.file), meta.clone());
+                keyspace.tables.insert((*level, meta.file), Arc::clone(meta));
             }
         }
     }
@@ -408,7 +409,9 @@ impl ManifestState {
             keyspaces_dropped: self.dropped_keyspaces.iter().copied().collect(),
             flushed: keyspaces().map(|(&id, k)| (id, k.flushed)).filter(|f| f.1 > 0).collect(),
             cursors: keyspaces()
-                .flat_map(|(&id, k)| k.cursors.iter().map(move |(&l, key)| (id, l, key.clone())))
+                .flat_map(|(&id, k)| {
+                    k.cursors.iter().map(move |(&l, key)| (id, l, Arc::clone(key)))
+                })
                 .collect(),
             ..VersionEdit::default()
         };
@@ -423,7 +426,7 @@ impl ManifestState {
             if edit.tables_added.len() == BASE_EDIT_TABLES {
                 base.push(std::mem::take(&mut edit));
             }
-            edit.tables_added.push((id, level, meta.clone()));
+            edit.tables_added.push((id, level, Arc::clone(meta)));
         }
         edit.close = self.close;
         edit.base_end = true;

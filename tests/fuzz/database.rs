@@ -199,16 +199,16 @@ fn twist(manifest: &mut Vec<u8>, which: u8, fact: u8, number: u64) {
             5 => edit.logs_voided.push(FileNum(number)),
             6 => edit.logs_added.push((FileNum(number), 1)),
             7 => edit.close = Some(CloseMark { log, length: number, last_seq: 1 }),
-            8 => edit.cursors.push((KeyspaceId(0), number as u8 % 8, vec![b'k'; 3])),
+            8 => edit.cursors.push((KeyspaceId(0), number as u8 % 8, vec![b'k'; 3].into())),
             9 => edit.keyspaces_dropped.push(KeyspaceId(number as u32)),
             fact => of_table(edit.tables_added.last_mut()?, fact, number),
         }
-        Some(edit.encode())
+        edit.encode().ok()
     });
 }
 
-fn of_table(table: &mut (KeyspaceId, u8, TableMeta), fact: u8, number: u64) {
-    let meta = &mut table.2;
+fn of_table(table: &mut (KeyspaceId, u8, Arc<TableMeta>), fact: u8, number: u64) {
+    let meta = Arc::make_mut(&mut table.2);
     match fact {
         10 => table.1 = number as u8 % 8,
         11 => meta.size = number,

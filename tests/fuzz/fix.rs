@@ -108,13 +108,14 @@ pub fn manifest(bytes: &[u8], torn: u8, tables: &[TableMeta], logs: &[(FileNum, 
         let mut edit = VersionEdit::decode(payload).ok().filter(|_| kind == EDIT)?;
         for (_, _, meta) in &mut edit.tables_added {
             if let Some(real) = tables.iter().find(|real| real.file == meta.file) {
-                *meta = TableMeta { oldest_tombstone: meta.oldest_tombstone, ..real.clone() };
+                *meta =
+                    TableMeta { oldest_tombstone: meta.oldest_tombstone, ..real.clone() }.into();
             }
         }
         for (number, salt) in &mut edit.logs_added {
             *salt = logs.iter().find(|real| real.0 == *number).map_or(*salt, |real| real.1);
         }
-        Some(edit.encode())
+        edit.encode().ok()
     })
 }
 
@@ -202,8 +203,8 @@ pub fn meta_of(bytes: &[u8], file: FileNum) -> TableMeta {
         min_seq: properties.min_seq,
         max_seq: properties.max_seq,
         global_seq: 0,
-        smallest: properties.smallest,
-        largest: properties.largest,
+        smallest: properties.smallest.to_vec(),
+        largest: properties.largest.to_vec(),
         bounds_flags: 0,
         oldest_tombstone: 0,
     }

@@ -179,7 +179,7 @@ pub fn manifest(data: &[u8]) -> bool {
     // The state is what a base of it says.
     let header =
         FileHeader { number: FileNum(9), db_id: loaded.db_id, salt: 1, recycled: false, made: 0 };
-    let (image, last) = base_image(&header, &loaded, 1);
+    let (image, last) = base_image(&header, &loaded, 1).unwrap();
     assert!(last > 1);
     assert_eq!(self::loaded(&image).as_ref(), Some(&loaded), "a base says the state again");
     true
@@ -194,7 +194,11 @@ fn loaded(file: &[u8]) -> Option<ManifestState> {
 
 pub fn edit(data: &[u8]) -> bool {
     let Ok(edit) = VersionEdit::decode(data) else { return false };
-    assert_eq!(VersionEdit::decode(&edit.encode()).as_ref().ok(), Some(&edit), "one meaning");
+    assert_eq!(
+        VersionEdit::decode(&edit.encode().unwrap()).as_ref().ok(),
+        Some(&edit),
+        "one meaning"
+    );
     let mut state = ManifestState::new([0; 16], 1, 1);
     either(state.apply(&edit));
     either(ManifestState::default().apply(&edit));

@@ -148,7 +148,7 @@ pub fn block(data: &[u8]) -> bool {
 /// A block that was taken shows its entries in order, in both directions, and finds them.
 fn read_block(block: Block, order: &Order) {
     let (count, mut iter) = (block.count(), BlockIter::default());
-    iter.set_block(Arc::new(block));
+    iter.set_block(Arc::new(block)).unwrap();
     iter.first();
     let (mut rows, mut bytes): (Vec<(Vec<u8>, Tag)>, usize) = (Vec::new(), 0);
     let mut last: Option<(Vec<u8>, Tag)> = None;
@@ -178,15 +178,15 @@ fn read_block(block: Block, order: &Order) {
     }
     assert!(back == seen, "{back} entries back, {seen} forth");
     for (key, tag) in &rows {
-        iter.seek(order, key, *tag);
+        iter.seek(order, key, *tag).unwrap();
         assert!(iter.valid() && (iter.key(), iter.tag()) == (&key[..], *tag), "seek {key:?}");
-        iter.seek_before(order, key, *tag);
+        iter.seek_before(order, key, *tag).unwrap();
         let before = |iter: &BlockIter| order.compare_internal(iter.key(), iter.tag(), key, *tag);
         assert!(!iter.valid() || before(&iter).is_lt(), "before {key:?}");
         let longer = [key, &b"\0"[..]].concat();
-        iter.seek(order, &longer, TAG_MAX);
+        iter.seek(order, &longer, TAG_MAX).unwrap();
         assert!(!iter.valid() || order.compare(iter.key(), &longer).is_ge());
-        iter.seek(order, &key[..key.len() / 2], TAG_MAX);
+        iter.seek(order, &key[..key.len() / 2], TAG_MAX).unwrap();
     }
 }
 

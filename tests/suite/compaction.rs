@@ -111,6 +111,9 @@ impl InternalIterator for VecIter {
 }
 
 /// Facts of a table; its sequence numbers are its file number.
+/// No level has been compacted yet.
+const NO_CURSORS: &[Vec<u8>] = &[];
+
 fn meta(file: u64, smallest: &str, largest: &str, size: u64) -> TableMeta {
     TableMeta {
         file: FileNum(file),
@@ -135,7 +138,7 @@ fn apply(version: &Version, edit: &VersionEdit) -> Version {
 }
 
 fn tree(tables: impl IntoIterator<Item = (u8, TableMeta)>) -> Version {
-    let tables_added = tables.into_iter().map(|(level, meta)| (KS, level, meta)).collect();
+    let tables_added = tables.into_iter().map(|(level, meta)| (KS, level, meta.into())).collect();
     apply(
         &Version::empty(5, Order::Bytewise),
         &VersionEdit { tables_added, ..VersionEdit::default() },

@@ -59,9 +59,9 @@ fn flush() -> VersionEdit {
         last_seq: Some(310),
         log_floor: Some(FileNum(4)),
         log_durable: Some((FileNum(4), 1024)),
-        tables_added: vec![(KS, 0, meta)],
+        tables_added: vec![(KS, 0, meta.into())],
         flushed: vec![(KS, 300)],
-        cursors: vec![(KS, 1, b"m".to_vec())],
+        cursors: vec![(KS, 1, b"m".to_vec().into())],
         ..VersionEdit::default()
     }
 }
@@ -69,7 +69,7 @@ fn flush() -> VersionEdit {
 #[test]
 fn the_edit_of_the_format_page_is_what_the_code_writes_and_reads() {
     let bytes = vector("manifest-edit");
-    assert_eq!(flush().encode(), bytes);
+    assert_eq!(flush().encode().unwrap(), bytes);
     assert_eq!(VersionEdit::decode(&bytes).expect("a legal edit"), flush());
 }
 
@@ -77,9 +77,9 @@ fn the_edit_of_the_format_page_is_what_the_code_writes_and_reads() {
 fn the_manifest_of_the_format_page_is_what_the_code_writes_and_reads() {
     let number = FileNum(5);
     let header = FileHeader { number, db_id: DB_ID, salt: SALT, recycled: false, made: 0 };
-    let (mut built, last) = base_image(&header, &base(), 40);
+    let (mut built, last) = base_image(&header, &base(), 40).unwrap();
     let base_end = built.len() as u64;
-    let edit = flush().encode();
+    let edit = flush().encode().unwrap();
     append_record(&mut built, SALT, base_end, RecordKind::Edit, last + 1, base_end, &edit);
     let end = built.len() as u64;
     append_record(&mut built, SALT, end, RecordKind::Stamp, last + 1, end, &[]);

@@ -140,7 +140,7 @@ fn flush_edit(kernel: &Arc<SimKernel>, set: &VersionSet, seq: u64) -> Result<Ver
     let meta = table(set.numbers().next().0, "a", "m", seq);
     make_table_file(kernel, &meta)?;
     Ok(VersionEdit {
-        tables_added: vec![(KS, 0, meta)],
+        tables_added: vec![(KS, 0, meta.into())],
         flushed: vec![(KS, seq)],
         ..VersionEdit::default()
     })
@@ -157,7 +157,7 @@ fn a_database_is_found_again_as_it_was_left() {
     set.note_seq(50);
     set.apply(VersionEdit { logs_added: vec![(log, 77)], ..VersionEdit::default() }).expect("log");
     set.note_durable(log, 128);
-    let cursors = vec![(KS, 1, b"k".to_vec())];
+    let cursors = vec![(KS, 1, b"k".to_vec().into())];
     set.apply(VersionEdit { cursors, ..VersionEdit::default() }).expect("cursor");
     let state = set.state().clone();
     assert_eq!(state.last_seq, 50);
@@ -341,7 +341,7 @@ fn contradicting_edits_are_refused_and_change_nothing() {
     let numbers = set.numbers();
     let (one, two, log) = (numbers.next().0, numbers.next().0, numbers.next());
     let first = VersionEdit {
-        tables_added: vec![(KS, 1, table(one, "c", "f", 5))],
+        tables_added: vec![(KS, 1, table(one, "c", "f", 5).into())],
         logs_added: vec![(log, 1)],
         log_floor: Some(log),
         flushed: vec![(KS, 5)],
@@ -355,17 +355,17 @@ fn contradicting_edits_are_refused_and_change_nothing() {
     let mut backwards = table(two, "a", "b", 5);
     std::mem::swap(&mut backwards.smallest, &mut backwards.largest);
     let refused = [
-        ("overlap", add(1, table(two, "f", "g", 6))),
-        ("present", add(2, table(one, "x", "y", 6))),
-        ("unknown number", add(0, table(1000, "x", "y", 6))),
-        ("bounds", add(0, backwards)),
-        ("level", add(8, table(two, "x", "y", 6))),
+        ("overlap", add(1, table(two, "f", "g", 6).into())),
+        ("present", add(2, table(one, "x", "y", 6).into())),
+        ("unknown number", add(0, table(1000, "x", "y", 6).into())),
+        ("bounds", add(0, backwards.into())),
+        ("level", add(8, table(two, "x", "y", 6).into())),
         (
             "twice",
             VersionEdit {
                 tables_added: vec![
-                    (KS, 0, table(two, "x", "y", 6)),
-                    (KS, 2, table(two, "x", "y", 6)),
+                    (KS, 0, table(two, "x", "y", 6).into()),
+                    (KS, 2, table(two, "x", "y", 6).into()),
                 ],
                 ..VersionEdit::default()
             },
@@ -401,9 +401,9 @@ fn contradicting_edits_are_refused_and_change_nothing() {
     let other = KeyspaceFacts { comparator: "esker.sideways".to_owned(), ..facts(1, "other") };
     let edit = VersionEdit { keyspaces_added: vec![other], ..VersionEdit::default() };
     assert_eq!(set.apply(edit).expect_err("order").kind(), ErrorKind::Comparator);
-    let error = set.apply(add(1, table(two, "e", "g", 6))).expect_err("overlap").to_string();
+    let error = set.apply(add(1, table(two, "e", "g", 6).into())).expect_err("overlap").to_string();
     assert!(error.contains(&FileNum(one).to_string()) && error.contains(&FileNum(two).to_string()));
-    set.apply(add(1, table(two, "g", "h", 6))).expect("fits");
+    set.apply(add(1, table(two, "g", "h", 6).into())).expect("fits");
 }
 
 #[test]
@@ -415,7 +415,7 @@ fn dropped_keyspaces_take_their_tables_and_their_id_with_them() {
     let keyspaces_added = vec![facts(id.0, "second")];
     set.apply(VersionEdit { keyspaces_added, ..VersionEdit::default() }).expect("add");
     let file = set.numbers().next();
-    let tables_added = vec![(id, 0, table(file.0, "a", "b", 1))];
+    let tables_added = vec![(id, 0, table(file.0, "a", "b", 1).into())];
     set.apply(VersionEdit { tables_added, ..VersionEdit::default() }).expect("table");
     assert_eq!(set.version(id).level(0).len(), 1);
     let drop_it = VersionEdit { keyspaces_dropped: vec![id], ..VersionEdit::default() };
@@ -452,7 +452,7 @@ fn a_large_base_spans_several_edits() {
     let first = set.numbers().next().0;
     set.numbers().reserve_above(FileNum(first + 2000));
     let tables_added = (0..2000)
-        .map(|i| (KS, 1, table(first + i, &format!("{i:06}"), &format!("{i:06}x"), 1)))
+        .map(|i| (KS, 1, table(first + i, &format!("{i:06}"), &format!("{i:06}x"), 1).into()))
         .collect();
     set.apply(VersionEdit { tables_added, ..VersionEdit::default() }).expect("apply");
     assert_eq!(set.state().to_base().len(), 4);
@@ -482,7 +482,7 @@ fn a_manifest_that_has_grown_is_replaced() {
     let mut number = first;
     for i in 0..80 {
         set.note_seq(i);
-        let cursors = vec![(KS, 1, key.clone())];
+        let cursors = vec![(KS, 1, key.clone().into())];
         set.apply(VersionEdit { cursors, ..VersionEdit::default() }).expect("apply");
         rotations += u64::from(set.manifest_number().unwrap() != number);
         number = set.manifest_number().unwrap();

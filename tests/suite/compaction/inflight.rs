@@ -1,6 +1,6 @@
 //! Which compactions may run side by side.
 
-use super::{KS, apply, fixed, meta, none, tree};
+use super::{KS, NO_CURSORS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::inflight::{Inflight, Ticket};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
@@ -110,7 +110,7 @@ fn a_busy_victim_is_passed_over_for_the_next_best_and_then_the_next_level() {
     ]);
     let mut inflight = none();
     let mut victims = Vec::new();
-    while let Some(plan) = pick(&version, &limits(), &[], KS, &inflight) {
+    while let Some(plan) = pick(&version, &limits(), NO_CURSORS, KS, &inflight) {
         victims.push(plan.inputs[0].meta.file.0);
         let _kept: Ticket = inflight.claim(&plan).unwrap();
     }
@@ -126,7 +126,7 @@ fn merged(plan: &CompactionPlan, file: u64) -> VersionEdit {
     edit.tables_dropped.extend(plan.inputs.iter().map(|t| (KS, plan.level, t.meta.file)));
     let replaced = plan.output_inputs.iter().map(|t| (KS, plan.output_level, t.meta.file));
     edit.tables_dropped.extend(replaced);
-    edit.tables_added.push((KS, plan.output_level, table));
+    edit.tables_added.push((KS, plan.output_level, table.into()));
     edit
 }
 
@@ -142,10 +142,12 @@ fn jobs_ending_in_any_order_leave_a_sound_tree() {
         for file in 1..300 {
             let (a, length) = (rng.below(1_000), rng.below(80));
             let (lo, hi) = (format!("{a:04}"), format!("{:04}", a + length));
-            let tables_added = vec![(KS, 0, meta(file, &lo, &hi, 1 + rng.below(100)))];
+            let tables_added = vec![(KS, 0, meta(file, &lo, &hi, 1 + rng.below(100)).into())];
             version = apply(&version, &VersionEdit { tables_added, ..VersionEdit::default() });
             while running.len() < 4 {
-                let Some(plan) = pick(&version, &limits(), &[], KS, &inflight) else { break };
+                let Some(plan) = pick(&version, &limits(), NO_CURSORS, KS, &inflight) else {
+                    break;
+                };
                 plan.check(&version).unwrap();
                 let ticket = inflight.claim(&plan).unwrap();
                 running.push((plan, ticket));

@@ -85,7 +85,7 @@ fn memtable(seqs: std::ops::Range<SeqNo>, keys: u64, rng: &mut Rng) -> (Arc<MemT
     (mem, entries)
 }
 
-fn metas(outcome: &Outcome) -> Vec<TableMeta> {
+fn metas(outcome: &Outcome) -> Vec<Arc<TableMeta>> {
     outcome.edit.tables_added.iter().map(|(_, _, meta)| meta.clone()).collect()
 }
 
@@ -103,7 +103,7 @@ fn table_entries(ctx: &JobContext, meta: &TableMeta) -> Vec<Entry> {
 
 fn read_tables<'t>(
     ctx: &JobContext,
-    tables: impl IntoIterator<Item = &'t TableMeta>,
+    tables: impl IntoIterator<Item = &'t Arc<TableMeta>>,
 ) -> Vec<Entry> {
     let mut entries: Vec<Entry> =
         tables.into_iter().flat_map(|meta| table_entries(ctx, meta)).collect();
@@ -115,12 +115,12 @@ fn table_files(kernel: &SimKernel) -> BTreeSet<String> {
     kernel.files(DIR).into_iter().map(|(name, _)| name).collect()
 }
 
-fn named(metas: &[TableMeta]) -> BTreeSet<String> {
+fn named(metas: &[Arc<TableMeta>]) -> BTreeSet<String> {
     metas.iter().map(|meta| format!("{}.sst", meta.file)).collect()
 }
 
 /// Sorted, disjoint in user keys, and as large as they should be.
-fn check_cuts(metas: &[TableMeta], table_size: u64) {
+fn check_cuts(metas: &[Arc<TableMeta>], table_size: u64) {
     for pair in metas.windows(2) {
         assert!(pair[0].largest < pair[1].smallest, "a user key is in one output only");
         assert!(pair[0].size >= table_size, "only the last output is smaller");
@@ -205,7 +205,8 @@ fn versions_of_one_key_stay_in_one_table() {
     assert_eq!((outcome.entries_in, outcome.entries_dropped), (200, 0));
     let metas = metas(&outcome);
     assert!(metas.len() > 2);
-    let hot = |meta: &&TableMeta| table_entries(&ctx, meta).iter().any(|entry| entry.0 == b"hot");
+    let hot =
+        |meta: &&Arc<TableMeta>| table_entries(&ctx, meta).iter().any(|entry| entry.0 == b"hot");
     assert_eq!(metas.iter().filter(hot).count(), 1);
 }
 
@@ -246,7 +247,7 @@ impl Tree {
     fn install(&mut self, outcome: &Outcome) {
         self.version = apply(&self.version, &outcome.edit);
         for (_, level, key) in &outcome.edit.cursors {
-            self.cursors[usize::from(*level)] = key.clone();
+            self.cursors[usize::from(*level)] = key.to_vec();
         }
     }
 
@@ -546,7 +547,7 @@ fn tables_are_compressed_where_no_table_lies_below() {
         tree.flush(300, 300, &[], &mut rng);
         if below {
             // Never read: that it is there counts, wherever its keys are.
-            let added = (KS, 3, meta(1_000, "z0", "z1", 5_000));
+            let added = (KS, 3, meta(1_000, "z0", "z1", 5_000).into());
             let edit = VersionEdit { tables_added: vec![added], ..VersionEdit::default() };
             tree.version = apply(&tree.version, &edit);
         }

@@ -1,6 +1,6 @@
 //! How large levels should be, and what dynamic targets cost, on trees of bare key lists.
 
-use super::{KS, apply, fixed, meta, none, tree};
+use super::{KS, NO_CURSORS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::picker::{debt, pick, pick_range, score};
 use esker::internals::compaction::plan::{CompactionPlan, Limits};
@@ -59,16 +59,16 @@ fn dynamic_targets_are_counted_back_from_the_last_level() {
 fn level_0_goes_past_empty_levels_to_the_base() {
     let level0 = (10..14).map(|file| (0, meta(file, "a", "z", 10)));
     let version = tree(level0.chain([(4, meta(1, "b", "d", 1_500)), (4, meta(2, "x", "zz", 10))]));
-    let plan = pick(&version, &dynamic(), &[], KS, &none()).unwrap();
+    let plan = pick(&version, &dynamic(), NO_CURSORS, KS, &none()).unwrap();
     plan.check(&version).unwrap();
     assert_eq!((plan.level, plan.output_level, plan.output_inputs.len()), (0, 3, 0));
     let plan = pick_range(&version, 0, None, None, KS, &dynamic(), &none()).unwrap();
     assert_eq!((plan.level, plan.output_level), (0, 3));
     // A table in between, newer than the plan knows: the merged tables would end up below it.
-    let tables_added = vec![(KS, 2, meta(3, "c", "c", 10))];
+    let tables_added = vec![(KS, 2, meta(3, "c", "c", 10).into())];
     let later = apply(&version, &VersionEdit { tables_added, ..VersionEdit::default() });
     assert_eq!(plan.check(&later).unwrap_err().kind(), ErrorKind::Corrupt);
-    let tables_added = vec![(KS, 2, meta(3, "zzz", "zzzz", 10))];
+    let tables_added = vec![(KS, 2, meta(3, "zzz", "zzzz", 10).into())];
     let beside = apply(&version, &VersionEdit { tables_added, ..VersionEdit::default() });
     plan.check(&beside).unwrap();
 }
@@ -102,7 +102,7 @@ impl Toy {
         let (lo, hi) = (name(&keys[0]), name(&keys[keys.len() - 1]));
         let mut table = meta(self.last_file, &lo, &hi, keys.len() as u64);
         table.entries = keys.len() as u64;
-        edit.tables_added.push((KS, level, table));
+        edit.tables_added.push((KS, level, table.into()));
         self.keys.insert(self.last_file, keys.to_vec());
         self.written += keys.len() as u64;
     }

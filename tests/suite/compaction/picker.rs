@@ -255,7 +255,7 @@ fn random_trees_settle_and_every_plan_holds() {
             let (a, b) = (rng.below(1_000), rng.below(1_000));
             let (lo, hi) = (format!("{:03}", a.min(b)), format!("{:03}", a.max(b)));
             let table = meta(file, &lo, &hi, 1 + rng.below(300));
-            let tables_added = vec![(KS, 0, table)];
+            let tables_added = vec![(KS, 0, table.into())];
             version = apply(&version, &VersionEdit { tables_added, ..VersionEdit::default() });
             let mut steps = 0;
             while let Some(plan) = pick_checked(&version, &limits(), &cursors) {
@@ -282,5 +282,5 @@ fn merged(plan: &CompactionPlan, file: u64) -> VersionEdit {
     let text = |key: Vec<u8>| String::from_utf8(key).unwrap();
     // Overwriting loses some bytes on the way down.
     let table = meta(file, &text(lo), &text(hi), plan.bytes() * 9 / 10 + 1);
-    VersionEdit { tables_added: vec![(KS, plan.output_level, table)], ..as_move(plan) }
+    VersionEdit { tables_added: vec![(KS, plan.output_level, table.into())], ..as_move(plan) }
 }

@@ -1,6 +1,6 @@
 //! Which table of a level goes down, under each policy; merges within level 0.
 
-use super::{KS, apply, fixed, meta, none, tree};
+use super::{KS, NO_CURSORS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::inflight::Inflight;
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite, score};
@@ -105,7 +105,7 @@ fn a_job_below_level_0_takes_at_most_eight_tables_of_its_level() {
         let version = tree(level1);
         let limits = limits(choice);
         let plans = [
-            pick(&version, &limits, &[], KS, &none()),
+            pick(&version, &limits, NO_CURSORS, KS, &none()),
             pick_range(&version, 1, None, None, KS, &limits, &none()),
             pick_rewrite(&version, 1, None, None, KS, &limits, &none()),
         ];
@@ -124,7 +124,7 @@ fn merged(plan: &CompactionPlan, file: u64) -> VersionEdit {
     edit.tables_dropped.extend(plan.inputs.iter().map(|t| (KS, plan.level, t.meta.file)));
     let replaced = plan.output_inputs.iter().map(|t| (KS, plan.output_level, t.meta.file));
     edit.tables_dropped.extend(replaced);
-    edit.tables_added.push((KS, plan.output_level, table));
+    edit.tables_added.push((KS, plan.output_level, table.into()));
     edit
 }
 
@@ -146,7 +146,7 @@ fn every_policy_settles_random_trees_with_fixed_and_dynamic_targets() {
             let (lo, hi) = (format!("{a:04}"), format!("{:04}", a + length));
             let mut table = meta(1_000 * file, &lo, &hi, 1 + rng.below(300));
             (table.entries, table.deletes) = (10, rng.below(11));
-            let tables_added = vec![(KS, 0, table)];
+            let tables_added = vec![(KS, 0, table.into())];
             version = apply(&version, &VersionEdit { tables_added, ..VersionEdit::default() });
             let mut steps = 0;
             while let Some(plan) = pick(&version, &limits, &cursors, KS, &none()) {
@@ -180,15 +180,15 @@ fn files(plan: &CompactionPlan) -> Vec<u64> {
 fn small_neighbours_are_merged_while_level_0_cannot_be_emptied() {
     let (version, mut inflight) = blocked();
     let few = Limits { l0_trigger: 4, ..limits(VictimChoice::MinOverlap) };
-    let plan = pick(&version, &few, &[], KS, &inflight).unwrap();
+    let plan = pick(&version, &few, NO_CURSORS, KS, &inflight).unwrap();
     plan.check(&version).unwrap();
     assert_eq!((plan.reason, plan.level, plan.output_level), (Reason::Level0Merge, 0, 0));
     assert_eq!((files(&plan), plan.trivial_move), (vec![8, 7, 6, 5, 4, 3], false));
-    let unblocked = pick(&version, &few, &[], KS, &none()).unwrap();
+    let unblocked = pick(&version, &few, NO_CURSORS, KS, &none()).unwrap();
     assert_eq!(unblocked.output_level, 1, "nothing is merged that could leave");
 
     let _merging = inflight.claim(&plan).unwrap();
-    assert!(pick(&version, &few, &[], KS, &inflight).is_none(), "all of level 0 is taken");
+    assert!(pick(&version, &few, NO_CURSORS, KS, &inflight).is_none(), "all of level 0 is taken");
     let version = apply(&version, &merged(&plan, 100));
     let order: Vec<u64> = version.level(0).iter().map(|table| table.meta.file.0).collect();
     assert_eq!(order, [100, 2, 1], "in the place of what was merged");
@@ -206,12 +206,12 @@ fn only_neighbours_in_sequence_order_are_merged() {
         inflight
     };
     let version = tree((1..=7).map(|file| (0, meta(file, "a", "z", 20))));
-    assert!(pick(&version, &few, &[], KS, &busy(4)).is_none(), "three on either side");
-    assert_eq!(files(&pick(&version, &few, &[], KS, &busy(3)).unwrap()), [7, 6, 5, 4]);
+    assert!(pick(&version, &few, NO_CURSORS, KS, &busy(4)).is_none(), "three on either side");
+    assert_eq!(files(&pick(&version, &few, NO_CURSORS, KS, &busy(3)).unwrap()), [7, 6, 5, 4]);
     let large = (1..=7).map(|file| (0, meta(file, "a", "z", if file == 5 { 101 } else { 20 })));
-    assert!(pick(&tree(large), &few, &[], KS, &busy(1)).is_none(), "5 is no small table");
+    assert!(pick(&tree(large), &few, NO_CURSORS, KS, &busy(1)).is_none(), "5 is no small table");
     let many = tree((1..=9).map(|file| (0, meta(file, "a", "z", 90))));
-    let plan = pick(&many, &few, &[], KS, &busy(1)).unwrap();
+    let plan = pick(&many, &few, NO_CURSORS, KS, &busy(1)).unwrap();
     assert_eq!(files(&plan), [9, 8, 7, 6], "four table sizes at most");
 
     plan.check(&many).unwrap();

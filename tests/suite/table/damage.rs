@@ -174,7 +174,7 @@ fn crafted_blocks_never_panic() {
 fn exercise(block: Block, rng: &mut Rng) {
     let (count, mut rows) = (block.count(), 0);
     let mut iter = BlockIter::default();
-    iter.set_block(Arc::new(block));
+    iter.set_block(Arc::new(block)).unwrap();
     let mut last: Option<(Vec<u8>, u64)> = None;
     iter.first();
     while iter.valid() {
@@ -189,9 +189,9 @@ fn exercise(block: Block, rng: &mut Rng) {
     assert_eq!(rows, count);
     for _ in 0..4 {
         let key = rng.key();
-        iter.seek(&Order::Bytewise, &key, TAG_MAX);
+        iter.seek(&Order::Bytewise, &key, TAG_MAX).unwrap();
         assert!(!iter.valid() || iter.key() >= &key[..]);
-        iter.seek_before(&Order::Bytewise, &key, TAG_MAX);
+        iter.seek_before(&Order::Bytewise, &key, TAG_MAX).unwrap();
         assert!(!iter.valid() || iter.key() < &key[..]);
     }
 }

@@ -223,7 +223,7 @@ fn a_replacement_that_cannot_be_begun_leaves_the_grown_manifest_in_use() {
     let kernel = kernel();
     let mut set = create(&kernel).expect("create");
     let key = vec![b'k'; 60_000];
-    let big = VersionEdit { cursors: vec![(KS, 1, key)], ..VersionEdit::default() };
+    let big = VersionEdit { cursors: vec![(KS, 1, key.into())], ..VersionEdit::default() };
     let number = set.manifest_number();
     for _ in 0..18 {
         set.apply(big.clone()).expect("apply");

@@ -14,15 +14,15 @@ fn edits_round_trip_and_every_truncation_or_flip_is_an_error_or_an_edit() {
         log_durable: Some((FileNum(5), 640)),
         keyspaces_added: vec![facts(1, "käse"), facts(2, "")],
         keyspaces_dropped: vec![KeyspaceId(u32::MAX)],
-        tables_added: vec![(KS, 3, table(7, "", "\u{7f}", 9))],
+        tables_added: vec![(KS, 3, table(7, "", "\u{7f}", 9).into())],
         tables_dropped: vec![(KS, 0, FileNum(300))],
         flushed: vec![(KS, 0)],
-        cursors: vec![(KS, 2, b"here".to_vec()), (KS, 1, Vec::new())],
+        cursors: vec![(KS, 2, b"here".to_vec().into()), (KS, 1, Default::default())],
         base_end: true,
         close: Some(CloseMark { log: FileNum(6), length: 88, last_seq: 12 }),
         logs_voided: vec![FileNum(2), FileNum(3)],
     };
-    let bytes = edit.encode();
+    let bytes = edit.encode().unwrap();
     assert_eq!(VersionEdit::decode(&bytes).expect("as written"), edit);
     assert_eq!(VersionEdit::decode(&[]).expect("nothing"), VersionEdit::default());
     for len in 0..bytes.len() {
@@ -35,7 +35,8 @@ fn edits_round_trip_and_every_truncation_or_flip_is_an_error_or_an_edit() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1 << bit;
             if let Ok(read) = VersionEdit::decode(&damaged) {
-                let again = VersionEdit::decode(&read.encode()).expect("what encode wrote");
+                let again =
+                    VersionEdit::decode(&read.encode().unwrap()).expect("what encode wrote");
                 assert_eq!(again, read, "byte {at} bit {bit}");
             }
         }
@@ -49,7 +50,9 @@ fn random_bytes_never_panic_the_decoder() {
         let len = random.below(64) as usize;
         let bytes: Vec<u8> = (0..len).map(|_| (random.next() >> 20) as u8 % 40).collect();
         match VersionEdit::decode(&bytes) {
-            Ok(edit) => assert_eq!(VersionEdit::decode(&edit.encode()).expect("valid"), edit),
+            Ok(edit) => {
+                assert_eq!(VersionEdit::decode(&edit.encode().unwrap()).expect("valid"), edit)
+            }
             Err(error) => {
                 assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Format), "{error}");
             }
@@ -85,16 +88,16 @@ impl Model {
                 let (level, meta) = self.tables.remove(at);
                 edit.tables_dropped = vec![(KS, level, meta.file)];
                 if level + 1 < LEVELS as u8 {
-                    edit.tables_added = vec![(KS, level + 1, meta.clone())];
+                    edit.tables_added = vec![(KS, level + 1, meta.clone().into())];
                     self.tables.push((level + 1, meta));
                 }
-                edit.cursors = vec![(KS, level, b"cursor".to_vec())];
+                edit.cursors = vec![(KS, level, b"cursor".to_vec().into())];
             }
             _ => {
                 let number = set.numbers().next().0;
                 let key = format!("{number:06}");
                 let meta = table(number, &key, &key, self.seq);
-                edit.tables_added = vec![(KS, 0, meta.clone())];
+                edit.tables_added = vec![(KS, 0, meta.clone().into())];
                 edit.flushed = vec![(KS, self.seq)];
                 self.tables.push((0, meta));
             }

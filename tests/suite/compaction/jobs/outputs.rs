@@ -20,9 +20,9 @@ fn outputs_are_cut_where_they_would_overlap_too_many_grandparents() {
     assert_eq!(tree.run(&plan, &[]).edit.tables_added.len(), 1);
     // Never read: only their bounds and sizes count.
     let grandparents = [("key0050", "key0099"), ("key0100", "key0149"), ("key0200", "key0249")];
-    let tables_added = (1_000..)
-        .zip(grandparents)
-        .map(|(file, (smallest, largest))| (KS, 3, meta(file, smallest, largest, 1_000_001)));
+    let tables_added = (1_000..).zip(grandparents).map(|(file, (smallest, largest))| {
+        (KS, 3, meta(file, smallest, largest, 1_000_001).into())
+    });
     let edit = VersionEdit { tables_added: tables_added.collect(), ..VersionEdit::default() };
     tree.version = apply(&tree.version, &edit);
     let plan = pick_range(&tree.version, 1, None, None, KS, &tree.limits(), &none()).unwrap();
@@ -46,7 +46,7 @@ fn outputs_end_where_grandparents_do_once_they_are_half_full() {
     // Grandparents of ten keys each, small enough not to count by their bytes.
     let grandparents = (0..40u64).map(|n| {
         let (lo, hi) = (format!("key{:04}", 10 * n), format!("key{:04}", 10 * n + 9));
-        (KS, 3, meta(1_000 + n, &lo, &hi, 1))
+        (KS, 3, meta(1_000 + n, &lo, &hi, 1).into())
     });
     let edit = VersionEdit { tables_added: grandparents.collect(), ..VersionEdit::default() };
     tree.version = apply(&tree.version, &edit);
