@@ -11,12 +11,11 @@
 //! 2. At every level below 0, the ranges that claims write to or pass are disjoint.
 //! 3. At most one claim leads out of level 0, and at most one merges within it.
 
-use crate::compaction::plan::CompactionPlan;
+use crate::compaction::plan::{CompactionPlan, range_of};
 use crate::planted::{self, Planted};
 use crate::sync::Arc;
 use crate::table::meta::TableMeta;
 use crate::types::{FileNum, KeyspaceId};
-use std::cmp::Ordering;
 
 /// What one running job has taken.
 #[derive(Debug)]
@@ -25,11 +24,7 @@ struct Claim {
     keyspace: KeyspaceId,
     level: u8,
     output_level: u8,
-    tables: Vec<FileNum>,
-    /// Those of its tables that have the smallest and the largest user key: shared, so that a claim asks for no memory
-    /// that there may not be.
-    first: Arc<TableMeta>,
-    last: Arc<TableMeta>,
+    tables: Vec<Arc<TableMeta>>,
 }
 
 /// Gives a claim back; made by [`Inflight::claim`] only.
@@ -51,11 +46,15 @@ fn covered(level: u8, output_level: u8) -> std::ops::RangeInclusive<u8> {
 }
 
 impl Claim {
+    fn has(&self, file: FileNum) -> bool {
+        self.tables.iter().any(|table| table.file == file)
+    }
+
     fn conflicts(&self, plan: &CompactionPlan) -> bool {
         if self.keyspace != plan.keyspace {
             return false;
         }
-        if plan.tables().any(|table| self.tables.contains(&table.meta.file)) {
+        if plan.tables().any(|table| self.has(table.meta.file)) {
             return true;
         }
         let merges = self.output_level == 0;
@@ -71,11 +70,12 @@ impl Claim {
             (covered(self.level, self.output_level), covered(plan.level, plan.output_level));
         let first = *mine.start().max(other.start());
         let last = *mine.end().min(other.end());
-        let Some((lo, hi)) = plan.whole_range() else { return false };
         let order = &plan.order;
+        let ranges = range_of(order, self.tables.iter().map(Arc::as_ref)).zip(plan.whole_range());
         first.max(1) <= last
-            && order.compare(&self.first.smallest, hi).is_le()
-            && order.compare(&self.last.largest, lo).is_ge()
+            && ranges.is_some_and(|((least, greatest), (lo, hi))| {
+                order.compare(least, hi).is_le() && order.compare(greatest, lo).is_ge()
+            })
     }
 }
 
@@ -90,25 +90,17 @@ impl Inflight {
         if self.conflicts(plan) && !planted::is(Planted::ClaimsIgnored) {
             return None;
         }
-        let metas = || plan.tables().map(|table| &table.meta);
-        let order = &plan.order;
-        let first = metas().reduce(|a, b| match order.compare(&b.smallest, &a.smallest) {
-            Ordering::Less => b,
-            _ => a,
-        })?;
-        let last = metas().reduce(|a, b| match order.compare(&b.largest, &a.largest) {
-            Ordering::Greater => b,
-            _ => a,
-        })?;
+        let tables: Vec<_> = plan.tables().map(|table| Arc::clone(&table.meta)).collect();
+        if tables.is_empty() {
+            return None;
+        }
         self.last_ticket += 1;
         self.claims.push(Claim {
             ticket: self.last_ticket,
             keyspace: plan.keyspace,
             level: plan.level,
             output_level: plan.output_level,
-            tables: plan.tables().map(|table| table.meta.file).collect(),
-            first: Arc::clone(first),
-            last: Arc::clone(last),
+            tables,
         });
         Some(Ticket(self.last_ticket))
     }
@@ -120,13 +112,13 @@ impl Inflight {
 
     /// Whether a running job reads the table.
     pub fn has_table(&self, file: FileNum) -> bool {
-        self.claims.iter().any(|claim| claim.tables.contains(&file))
+        self.claims.iter().any(|claim| claim.has(file))
     }
 
     /// Whether a running job takes the table out of `level`, where it is.
     pub fn takes_away(&self, level: usize, file: FileNum) -> bool {
         let from = |claim: &&Claim| usize::from(claim.level) == level;
-        self.claims.iter().filter(from).any(|claim| claim.tables.contains(&file))
+        self.claims.iter().filter(from).any(|claim| claim.has(file))
     }
 
     /// Number of running jobs.

@@ -94,7 +94,7 @@ fn level_count(version: &Version, limits: &Limits) -> usize {
 pub fn pick(
     version: &Version,
     limits: &Limits,
-    cursors: &[impl AsRef<Vec<u8>>],
+    cursors: &[Arc<Vec<u8>>],
     keyspace: KeyspaceId,
     inflight: &Inflight,
 ) -> Option<CompactionPlan> {
@@ -111,7 +111,7 @@ pub fn pick(
         if level == 0 {
             return draft.level0(targets.base).or_else(|| draft.merge_level0());
         }
-        draft.level_size(level, cursors.get(level).map_or(&[][..], |key| key.as_ref().as_slice()))
+        draft.level_size(level, cursors.get(level).map_or(&[][..], |key| key.as_slice()))
     })
 }
 

@@ -17,6 +17,7 @@ use crate::error::{Area, Error, ErrorKind, Result};
 use crate::order::Order;
 use crate::sync::Arc;
 use crate::table::handle::TableHandle;
+use crate::table::meta::TableMeta;
 use crate::types::{KeyspaceId, LEVELS_MAX, VictimChoice};
 use crate::version::levels::Version;
 
@@ -150,12 +151,18 @@ pub fn key_range<'t>(
     order: &Order,
     tables: impl IntoIterator<Item = &'t Arc<TableHandle>>,
 ) -> Option<(&'t [u8], &'t [u8])> {
-    tables.into_iter().fold(None, |range: Option<(&[u8], &[u8])>, table| {
-        let (lo, hi) = (table.meta.smallest.as_slice(), table.meta.largest.as_slice());
-        Some(range.map_or((lo, hi), |(least, greatest)| {
-            let least = if order.compare(lo, least).is_lt() { lo } else { least };
-            (least, if order.compare(hi, greatest).is_gt() { hi } else { greatest })
-        }))
+    range_of(order, tables.into_iter().map(|table| table.meta.as_ref()))
+}
+
+/// As [`key_range`], of tables that may be gone.
+pub fn range_of<'t>(
+    order: &Order,
+    tables: impl Iterator<Item = &'t TableMeta>,
+) -> Option<(&'t [u8], &'t [u8])> {
+    let ranges = tables.map(|meta| (meta.smallest.as_slice(), meta.largest.as_slice()));
+    ranges.reduce(|(least, greatest), (lo, hi)| {
+        let least = if order.compare(lo, least).is_lt() { lo } else { least };
+        (least, if order.compare(hi, greatest).is_gt() { hi } else { greatest })
     })
 }
 

@@ -111,9 +111,6 @@ impl InternalIterator for VecIter {
 }
 
 /// Facts of a table; its sequence numbers are its file number.
-/// No level has been compacted yet.
-const NO_CURSORS: &[Vec<u8>] = &[];
-
 fn meta(file: u64, smallest: &str, largest: &str, size: u64) -> TableMeta {
     TableMeta {
         file: FileNum(file),

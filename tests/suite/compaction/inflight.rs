@@ -1,6 +1,6 @@
 //! Which compactions may run side by side.
 
-use super::{KS, NO_CURSORS, apply, fixed, meta, none, tree};
+use super::{KS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::inflight::{Inflight, Ticket};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
@@ -110,7 +110,7 @@ fn a_busy_victim_is_passed_over_for_the_next_best_and_then_the_next_level() {
     ]);
     let mut inflight = none();
     let mut victims = Vec::new();
-    while let Some(plan) = pick(&version, &limits(), NO_CURSORS, KS, &inflight) {
+    while let Some(plan) = pick(&version, &limits(), &[], KS, &inflight) {
         victims.push(plan.inputs[0].meta.file.0);
         let _kept: Ticket = inflight.claim(&plan).unwrap();
     }
@@ -145,7 +145,7 @@ fn jobs_ending_in_any_order_leave_a_sound_tree() {
             let tables_added = vec![(KS, 0, meta(file, &lo, &hi, 1 + rng.below(100)).into())];
             version = apply(&version, &VersionEdit { tables_added, ..VersionEdit::default() });
             while running.len() < 4 {
-                let Some(plan) = pick(&version, &limits(), NO_CURSORS, KS, &inflight) else {
+                let Some(plan) = pick(&version, &limits(), &[], KS, &inflight) else {
                     break;
                 };
                 plan.check(&version).unwrap();

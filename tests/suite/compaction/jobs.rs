@@ -230,7 +230,7 @@ struct Tree {
     kernel: Arc<SimKernel>,
     ctx: JobContext,
     version: Version,
-    cursors: Vec<Vec<u8>>,
+    cursors: Vec<Arc<Vec<u8>>>,
     /// Every entry ever written.
     history: Vec<Entry>,
     seq: SeqNo,
@@ -240,14 +240,14 @@ impl Tree {
     fn new(seed: u64, table_size: u64) -> Tree {
         let kernel = SimKernel::new(seed);
         let ctx = context(&kernel, table_size);
-        let (cursors, history) = (vec![Vec::new(); 5], Vec::new());
+        let (cursors, history) = (vec![Arc::default(); 5], Vec::new());
         Tree { kernel, ctx, version: Version::empty(5, Order::Bytewise), cursors, history, seq: 1 }
     }
 
     fn install(&mut self, outcome: &Outcome) {
         self.version = apply(&self.version, &outcome.edit);
         for (_, level, key) in &outcome.edit.cursors {
-            self.cursors[usize::from(*level)] = key.to_vec();
+            self.cursors[usize::from(*level)] = Arc::clone(key);
         }
     }
 

@@ -1,11 +1,12 @@
 //! How large levels should be, and what dynamic targets cost, on trees of bare key lists.
 
-use super::{KS, NO_CURSORS, apply, fixed, meta, none, tree};
+use super::{KS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::picker::{debt, pick, pick_range, score};
 use esker::internals::compaction::plan::{CompactionPlan, Limits};
 use esker::internals::error::ErrorKind;
 use esker::internals::order::Order;
+use esker::internals::sync::Arc;
 use esker::internals::version::edit::VersionEdit;
 use esker::internals::version::levels::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +60,7 @@ fn dynamic_targets_are_counted_back_from_the_last_level() {
 fn level_0_goes_past_empty_levels_to_the_base() {
     let level0 = (10..14).map(|file| (0, meta(file, "a", "z", 10)));
     let version = tree(level0.chain([(4, meta(1, "b", "d", 1_500)), (4, meta(2, "x", "zz", 10))]));
-    let plan = pick(&version, &dynamic(), NO_CURSORS, KS, &none()).unwrap();
+    let plan = pick(&version, &dynamic(), &[], KS, &none()).unwrap();
     plan.check(&version).unwrap();
     assert_eq!((plan.level, plan.output_level, plan.output_inputs.len()), (0, 3, 0));
     let plan = pick_range(&version, 0, None, None, KS, &dynamic(), &none()).unwrap();
@@ -85,14 +86,14 @@ fn dynamic_levels_count_level_0_by_bytes_too() {
 struct Toy {
     version: Version,
     keys: BTreeMap<u64, Vec<u64>>,
-    cursors: Vec<Vec<u8>>,
+    cursors: Vec<Arc<Vec<u8>>>,
     last_file: u64,
     written: u64,
 }
 
 impl Toy {
     fn new() -> Toy {
-        let (version, cursors) = (Version::empty(5, Order::Bytewise), vec![Vec::new(); 5]);
+        let (version, cursors) = (Version::empty(5, Order::Bytewise), vec![Arc::default(); 5]);
         Toy { version, keys: BTreeMap::new(), cursors, last_file: 0, written: 0 }
     }
 
@@ -130,7 +131,7 @@ impl Toy {
                 self.add(&mut edit, plan.output_level, keys);
             }
         }
-        self.cursors[usize::from(plan.level)] = plan.input_range().unwrap().1.to_vec();
+        self.cursors[usize::from(plan.level)] = plan.input_range().unwrap().1.to_vec().into();
         self.version = apply(&self.version, &edit);
     }
 

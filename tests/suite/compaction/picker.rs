@@ -32,7 +32,11 @@ fn shape(plan: &CompactionPlan) -> (u8, u8, Vec<u64>, Vec<u64>, bool) {
     (plan.level, plan.output_level, inputs, outputs, plan.trivial_move)
 }
 
-fn pick_checked(version: &Version, limits: &Limits, cursors: &[Vec<u8>]) -> Option<CompactionPlan> {
+fn pick_checked(
+    version: &Version,
+    limits: &Limits,
+    cursors: &[Arc<Vec<u8>>],
+) -> Option<CompactionPlan> {
     let plan = pick(version, limits, cursors, KS, &none())?;
     plan.check(version).unwrap();
     let again = pick(version, limits, cursors, KS, &none()).unwrap();
@@ -119,7 +123,7 @@ fn among_equals_the_level_is_gone_through_in_key_order() {
         (1, meta(3, "g", "i", 400)),
     ]);
     let victim = |cursor: &str| {
-        let cursors = [Vec::new(), cursor.as_bytes().to_vec()];
+        let cursors = [Arc::default(), cursor.as_bytes().to_vec().into()];
         pick_checked(&version, &limits(), &cursors).unwrap().inputs[0].meta.file.0
     };
     assert_eq!([victim(""), victim("c"), victim("f"), victim("i")], [1, 2, 3, 1]);
@@ -250,7 +254,7 @@ fn random_trees_settle_and_every_plan_holds() {
         println!("seed {seed}");
         let mut rng = Rng::new(seed);
         let mut version = Version::empty(5, Order::Bytewise);
-        let mut cursors = vec![Vec::new(); 5];
+        let mut cursors = vec![Arc::default(); 5];
         for file in 1..120 {
             let (a, b) = (rng.below(1_000), rng.below(1_000));
             let (lo, hi) = (format!("{:03}", a.min(b)), format!("{:03}", a.max(b)));
@@ -261,7 +265,8 @@ fn random_trees_settle_and_every_plan_holds() {
             while let Some(plan) = pick_checked(&version, &limits(), &cursors) {
                 let edit = merged(&plan, file * 1_000 + steps);
                 if plan.level > 0 {
-                    cursors[usize::from(plan.level)] = plan.input_range().unwrap().1.to_vec();
+                    cursors[usize::from(plan.level)] =
+                        plan.input_range().unwrap().1.to_vec().into();
                 }
                 version = apply(&version, &edit);
                 steps += 1;

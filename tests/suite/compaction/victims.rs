@@ -1,12 +1,13 @@
 //! Which table of a level goes down, under each policy; merges within level 0.
 
-use super::{KS, NO_CURSORS, apply, fixed, meta, none, tree};
+use super::{KS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::inflight::Inflight;
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite, score};
 use esker::internals::compaction::plan::{CompactionPlan, Limits, Reason};
 use esker::internals::error::ErrorKind;
 use esker::internals::order::Order;
+use esker::internals::sync::Arc;
 use esker::internals::table::meta::TableMeta;
 use esker::internals::types::VictimChoice;
 use esker::internals::version::edit::VersionEdit;
@@ -25,7 +26,7 @@ fn limits(victim: VictimChoice) -> Limits {
 }
 
 fn victim(version: &Version, limits: &Limits, cursor: &str) -> u64 {
-    let cursors = [Vec::new(), cursor.as_bytes().to_vec()];
+    let cursors = [Arc::default(), cursor.as_bytes().to_vec().into()];
     let plan = pick(version, limits, &cursors, KS, &none()).unwrap();
     plan.check(version).unwrap();
     plan.inputs[0].meta.file.0
@@ -105,7 +106,7 @@ fn a_job_below_level_0_takes_at_most_eight_tables_of_its_level() {
         let version = tree(level1);
         let limits = limits(choice);
         let plans = [
-            pick(&version, &limits, NO_CURSORS, KS, &none()),
+            pick(&version, &limits, &[], KS, &none()),
             pick_range(&version, 1, None, None, KS, &limits, &none()),
             pick_rewrite(&version, 1, None, None, KS, &limits, &none()),
         ];
@@ -140,7 +141,7 @@ fn every_policy_settles_random_trees_with_fixed_and_dynamic_targets() {
         };
         let mut rng = Rng::new(seed);
         let mut version = Version::empty(5, Order::Bytewise);
-        let mut cursors = vec![Vec::new(); 5];
+        let mut cursors = vec![Arc::default(); 5];
         for file in 1..100 {
             let (a, length) = (rng.below(1_000), rng.below(200));
             let (lo, hi) = (format!("{a:04}"), format!("{:04}", a + length));
@@ -152,7 +153,7 @@ fn every_policy_settles_random_trees_with_fixed_and_dynamic_targets() {
             while let Some(plan) = pick(&version, &limits, &cursors, KS, &none()) {
                 plan.check(&version).unwrap();
                 steps += 1;
-                cursors[usize::from(plan.level)] = plan.input_range().unwrap().1.to_vec();
+                cursors[usize::from(plan.level)] = plan.input_range().unwrap().1.to_vec().into();
                 version = apply(&version, &merged(&plan, 1_000 * file + steps));
                 assert!(steps < 500, "the tree never settles");
             }
@@ -180,15 +181,15 @@ fn files(plan: &CompactionPlan) -> Vec<u64> {
 fn small_neighbours_are_merged_while_level_0_cannot_be_emptied() {
     let (version, mut inflight) = blocked();
     let few = Limits { l0_trigger: 4, ..limits(VictimChoice::MinOverlap) };
-    let plan = pick(&version, &few, NO_CURSORS, KS, &inflight).unwrap();
+    let plan = pick(&version, &few, &[], KS, &inflight).unwrap();
     plan.check(&version).unwrap();
     assert_eq!((plan.reason, plan.level, plan.output_level), (Reason::Level0Merge, 0, 0));
     assert_eq!((files(&plan), plan.trivial_move), (vec![8, 7, 6, 5, 4, 3], false));
-    let unblocked = pick(&version, &few, NO_CURSORS, KS, &none()).unwrap();
+    let unblocked = pick(&version, &few, &[], KS, &none()).unwrap();
     assert_eq!(unblocked.output_level, 1, "nothing is merged that could leave");
 
     let _merging = inflight.claim(&plan).unwrap();
-    assert!(pick(&version, &few, NO_CURSORS, KS, &inflight).is_none(), "all of level 0 is taken");
+    assert!(pick(&version, &few, &[], KS, &inflight).is_none(), "all of level 0 is taken");
     let version = apply(&version, &merged(&plan, 100));
     let order: Vec<u64> = version.level(0).iter().map(|table| table.meta.file.0).collect();
     assert_eq!(order, [100, 2, 1], "in the place of what was merged");
@@ -206,12 +207,12 @@ fn only_neighbours_in_sequence_order_are_merged() {
         inflight
     };
     let version = tree((1..=7).map(|file| (0, meta(file, "a", "z", 20))));
-    assert!(pick(&version, &few, NO_CURSORS, KS, &busy(4)).is_none(), "three on either side");
-    assert_eq!(files(&pick(&version, &few, NO_CURSORS, KS, &busy(3)).unwrap()), [7, 6, 5, 4]);
+    assert!(pick(&version, &few, &[], KS, &busy(4)).is_none(), "three on either side");
+    assert_eq!(files(&pick(&version, &few, &[], KS, &busy(3)).unwrap()), [7, 6, 5, 4]);
     let large = (1..=7).map(|file| (0, meta(file, "a", "z", if file == 5 { 101 } else { 20 })));
-    assert!(pick(&tree(large), &few, NO_CURSORS, KS, &busy(1)).is_none(), "5 is no small table");
+    assert!(pick(&tree(large), &few, &[], KS, &busy(1)).is_none(), "5 is no small table");
     let many = tree((1..=9).map(|file| (0, meta(file, "a", "z", 90))));
-    let plan = pick(&many, &few, NO_CURSORS, KS, &busy(1)).unwrap();
+    let plan = pick(&many, &few, &[], KS, &busy(1)).unwrap();
     assert_eq!(files(&plan), [9, 8, 7, 6], "four table sizes at most");
 
     plan.check(&many).unwrap();
