@@ -300,11 +300,10 @@ impl ManifestWriter {
         }
     }
 
-    /// Appends an edit and makes it durable. After an error the file may or may not hold the edit, and
-    /// the writer is not sound any more.
+    /// Appends an edit and makes it durable. After an error of the disk the file may or may not hold the edit, and
+    /// the writer is not sound any more; without memory for the edit, or with one too large, nothing has happened.
     pub fn append(&mut self, edit: &VersionEdit) -> Result<()> {
         assert!(self.sound, "a manifest is abandoned after its first failure");
-        self.sound = false;
         let payload = edit.encode()?;
         if payload.len() > PAYLOAD_LEN_MAX {
             let message = format!("a manifest edit of {} bytes is too large", payload.len());
@@ -323,6 +322,7 @@ impl ManifestWriter {
             &payload,
         );
         let len = record.len() as u64;
+        self.sound = false;
         self.reserve(len);
         self.file.write_all_at(&record, self.end)?;
         if !planted::is(Planted::EditNotSynced) {
