@@ -1,6 +1,7 @@
 //! Buffers that grow by what callers and files ask for: growing may fail, giving back must not.
 
 use crate::error::{Area, Error, Result};
+use std::fmt;
 
 /// Room for `more` elements, or `NOMEM`.
 pub fn reserve<T>(buf: &mut Vec<T>, more: usize, area: Area) -> Result<()> {
@@ -37,4 +38,21 @@ pub fn empty(buf: &mut Vec<u8>, most: usize) {
     if buf.capacity() > most {
         *buf = Vec::new();
     }
+}
+
+/// Appends what is formatted to a text, or `NOMEM`.
+pub fn write_text(text: &mut String, what: fmt::Arguments<'_>, area: Area) -> Result<()> {
+    struct Growing<'t>(&'t mut String);
+
+    impl fmt::Write for Growing<'_> {
+        fn write_str(&mut self, piece: &str) -> fmt::Result {
+            self.0.try_reserve(piece.len()).map_err(|_| fmt::Error)?;
+            self.0.push_str(piece);
+            Ok(())
+        }
+    }
+
+    let written = fmt::write(&mut Growing(text), what);
+    // It has grown by doubling.
+    written.map_err(|_| Error::no_memory(area, text.len().saturating_mul(2)))
 }

@@ -183,17 +183,17 @@ impl Db {
         self.0.core.snapshot_of_stats()
     }
 
-    pub fn property(&self, name: &str) -> Option<String> {
+    pub fn property(&self, name: &str) -> Result<Option<String>> {
         self.0.core.property(name)
     }
 
     /// Every number in the Prometheus text format; only the caller knows how many pins are live.
-    pub fn metrics_text(&self, live_pins: u64) -> String {
+    pub fn metrics_text(&self, live_pins: u64) -> Result<String> {
         self.0.core.metrics_text(live_pins)
     }
 
     /// The same numbers as a JSON object.
-    pub fn stats_json(&self, live_pins: u64) -> String {
+    pub fn stats_json(&self, live_pins: u64) -> Result<String> {
         self.0.core.stats_json(live_pins)
     }
 

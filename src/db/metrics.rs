@@ -6,9 +6,10 @@
 //! 1. Names are never changed or reused for another meaning.
 //! 2. Everything printed is an ASCII name or a number, so nothing ever needs quoting.
 
+use crate::buffer::write_text;
 use crate::db::core::DbCore;
 use crate::db::stats::{LevelSnapshot, StatsSnapshot};
-use std::fmt::Write as _;
+use crate::error::{Area, Result};
 
 /// What is told of a database at one moment.
 struct Numbers {
@@ -139,33 +140,38 @@ impl DbCore {
         Numbers { stats, live_pins, stopped: self.errors.is_stopped() }
     }
 
-    /// Every number in the Prometheus text format.
-    pub fn metrics_text(&self, live_pins: u64) -> String {
+    /// Every number in the Prometheus text format; `NOMEM` when there is no room for it.
+    pub fn metrics_text(&self, live_pins: u64) -> Result<String> {
         let all = self.numbers(live_pins);
         let mut text = String::new();
         for metric in OF_DATABASE.iter().chain(OF_HANDLE) {
-            describe(&mut text, metric);
+            describe(&mut text, metric)?;
             let number = metric.kind.number((metric.value)(&all));
-            put(&mut text, format_args!("{} {number}\n", metric.name));
+            put(&mut text, format_args!("{} {number}\n", metric.name))?;
         }
         for metric in OF_LEVEL {
-            describe(&mut text, metric);
+            describe(&mut text, metric)?;
             for (at, level) in in_use(&all.stats) {
                 let number = metric.kind.number((metric.value)(level));
-                put(&mut text, format_args!("{}{{level=\"{at}\"}} {number}\n", metric.name));
+                put(&mut text, format_args!("{}{{level=\"{at}\"}} {number}\n", metric.name))?;
             }
         }
-        text
+        Ok(text)
     }
 
-    /// Every number as one JSON object, under the names of `esker_stats`.
-    pub fn stats_json(&self, live_pins: u64) -> String {
+    /// Every number as one JSON object, under the names of `esker_stats`; `NOMEM` as above.
+    pub fn stats_json(&self, live_pins: u64) -> Result<String> {
         let all = self.numbers(live_pins);
-        let levels: Vec<String> =
-            in_use(&all.stats).map(|(_, level)| object(OF_LEVEL.iter(), level)).collect();
-        let numbers = object(OF_DATABASE.iter().chain(OF_HANDLE), &all);
-        let body = numbers.strip_suffix('}').unwrap_or(&numbers);
-        format!("{body},\"level\":[{}]}}\n", levels.join(","))
+        let mut text = String::from("{");
+        put_fields(&mut text, OF_DATABASE.iter().chain(OF_HANDLE), &all)?;
+        put(&mut text, format_args!(",\"level\":["))?;
+        for (at, level) in in_use(&all.stats) {
+            put(&mut text, format_args!("{}{{", if at == 0 { "" } else { "," }))?;
+            put_fields(&mut text, OF_LEVEL.iter(), level)?;
+            put(&mut text, format_args!("}}"))?;
+        }
+        put(&mut text, format_args!("]}}\n"))?;
+        Ok(text)
     }
 }
 
@@ -173,17 +179,23 @@ fn in_use(stats: &StatsSnapshot) -> impl Iterator<Item = (usize, &LevelSnapshot)
     stats.level.iter().enumerate().take(stats.levels as usize)
 }
 
-fn object<'a, T: 'a>(metrics: impl Iterator<Item = &'a Metric<T>>, of: &T) -> String {
-    let fields = metrics.map(|metric| format!("\"{}\":{}", metric.field, (metric.value)(of)));
-    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+fn put_fields<'a, T: 'a>(
+    text: &mut String,
+    metrics: impl Iterator<Item = &'a Metric<T>>,
+    of: &T,
+) -> Result<()> {
+    for (at, metric) in metrics.enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        put(text, format_args!("{comma}\"{}\":{}", metric.field, (metric.value)(of)))?;
+    }
+    Ok(())
 }
 
-fn describe<T>(text: &mut String, metric: &Metric<T>) {
+fn describe<T>(text: &mut String, metric: &Metric<T>) -> Result<()> {
     let (name, help, kind) = (metric.name, metric.help, metric.kind.text());
-    put(text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    put(text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"))
 }
 
-fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
-    // Writing into a String cannot fail.
-    text.write_fmt(what).unwrap_or(());
+fn put(text: &mut String, what: std::fmt::Arguments<'_>) -> Result<()> {
+    write_text(text, what, Area::Engine)
 }

@@ -1,11 +1,12 @@
 //! Numbers and texts about a database.
 
+use crate::buffer::write_text;
 use crate::compaction::picker;
 use crate::db::core::DbCore;
 use crate::db::stats::{LevelSnapshot, StatsSnapshot};
+use crate::error::{Area, Result};
 use crate::options::table::OPTION_TABLE;
 use crate::sync::Ordering;
-use std::fmt::Write as _;
 
 impl DbCore {
     /// Every number of the database at this moment; not exact while other threads work.
@@ -73,46 +74,49 @@ impl DbCore {
         out
     }
 
-    /// A named text, or `None` for an unknown name.
-    pub fn property(&self, name: &str) -> Option<String> {
+    /// A named text, or `None` for an unknown name; `NOMEM` when there is no room for the text: that of the tables
+    /// holds two keys of each.
+    pub fn property(&self, name: &str) -> Result<Option<String>> {
+        let mut text = String::new();
         match name {
-            "version" => Some(env!("CARGO_PKG_VERSION").to_owned()),
-            "levels" => Some(self.levels_text()),
-            "tables" => Some(self.tables_text()),
-            "options" => Some(self.options_text()),
-            "stats" => Some(self.stats_text()),
-            "memtables" => Some(self.memtables_text()),
+            "version" => put_line(&mut text, format_args!("{}", env!("CARGO_PKG_VERSION")))?,
+            "levels" => self.levels_text(&mut text)?,
+            "tables" => self.tables_text(&mut text)?,
+            "options" => self.options_text(&mut text)?,
+            "stats" => self.stats_text(&mut text)?,
+            "memtables" => self.memtables_text(&mut text)?,
             #[cfg(feature = "forced_panic")]
             "test.panic" => panic!("asked for by a test"),
-            _ => None,
+            _ => return Ok(None),
         }
+        Ok(Some(text))
     }
 
-    fn levels_text(&self) -> String {
+    fn levels_text(&self, text: &mut String) -> Result<()> {
         let stats = self.snapshot_of_stats();
-        let mut text = String::from("level  tables        bytes    entries    deletes\n");
+        put_line(text, format_args!("level  tables        bytes    entries    deletes"))?;
         for (number, level) in stats.level.iter().enumerate().take(stats.levels as usize) {
             if level.tables > 0 {
                 put_line(
-                    &mut text,
+                    text,
                     format_args!(
                         "{number:>5} {:>7} {:>12} {:>10} {:>10}",
                         level.tables, level.bytes, level.entries, level.tombstones
                     ),
-                );
+                )?;
             }
         }
-        text
+        Ok(())
     }
 
-    fn tables_text(&self) -> String {
+    fn tables_text(&self, text: &mut String) -> Result<()> {
         let version = self.keyspace.state.load().version.clone();
-        let mut text = String::from("level       table        bytes    entries  keys\n");
+        put_line(text, format_args!("level       table        bytes    entries  keys"))?;
         for level in 0..version.levels() {
             for table in version.level(level) {
                 let meta = &table.meta;
                 put_line(
-                    &mut text,
+                    text,
                     format_args!(
                         "{level:>5}  {} {:>12} {:>10}  {} .. {}",
                         meta.file,
@@ -121,14 +125,14 @@ impl DbCore {
                         meta.smallest.escape_ascii(),
                         meta.largest.escape_ascii()
                     ),
-                );
+                )?;
             }
         }
-        text
+        Ok(())
     }
 
-    fn stats_text(&self) -> String {
-        let mut text = format!("{:#?}\n", self.snapshot_of_stats());
+    fn stats_text(&self, text: &mut String) -> Result<()> {
+        put_line(text, format_args!("{:#?}", self.snapshot_of_stats()))?;
         let stats = &self.stats;
         let (probes, rejects) = self.blocks.filter_stats();
         let manifest = self.manifest.lock().manifest_number().map_or(0, |number| number.0);
@@ -150,35 +154,31 @@ impl DbCore {
             ("logs_recycled", stats.logs_recycled.get()),
             ("manifest", manifest),
         ] {
-            put_line(&mut text, format_args!("{name}: {value}"));
+            put_line(text, format_args!("{name}: {value}"))?;
         }
-        text
+        Ok(())
     }
 
-    fn memtables_text(&self) -> String {
+    fn memtables_text(&self, text: &mut String) -> Result<()> {
         let state = self.keyspace.state.load();
-        let mut text = String::from("memtable        bytes    entries    deletes\n");
+        put_line(text, format_args!("memtable        bytes    entries    deletes"))?;
         let named = std::iter::once(("active", &state.active));
         for (name, memtable) in named.chain(state.frozen.iter().map(|m| ("frozen", m))) {
             let (bytes, entries, deletes) = (memtable.bytes(), memtable.len(), memtable.deletes());
-            put_line(&mut text, format_args!("{name:<8} {bytes:>12} {entries:>10} {deletes:>10}"));
+            put_line(text, format_args!("{name:<8} {bytes:>12} {entries:>10} {deletes:>10}"))?;
         }
-        text
+        Ok(())
     }
 
-    fn options_text(&self) -> String {
-        let mut text = String::new();
+    fn options_text(&self, text: &mut String) -> Result<()> {
         for option in OPTION_TABLE {
             let value = self.options.get_text(option.id).unwrap_or_default();
-            put_line(&mut text, format_args!("{}={value}", option.name_text()));
+            put_line(text, format_args!("{}={value}", option.name_text()))?;
         }
-        text
+        Ok(())
     }
 }
 
-fn put_line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing into a String cannot fail.
-    if text.write_fmt(line).is_ok() {
-        text.push('\n');
-    }
+fn put_line(text: &mut String, line: std::fmt::Arguments<'_>) -> Result<()> {
+    write_text(text, format_args!("{line}\n"), Area::Engine)
 }

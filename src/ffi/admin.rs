@@ -231,8 +231,8 @@ pub unsafe extern "C" fn esker_property(
                 return write_text("", buf, cap, need);
             }
             let text = match name {
-                "stats.json" => Some(handle.db.stats_json(handle.pins.load(Ordering::Relaxed))),
-                _ => handle.db.property(name),
+                "stats.json" => Some(handle.db.stats_json(handle.pins.load(Ordering::Relaxed))?),
+                _ => handle.db.property(name)?,
             };
             match text {
                 Some(text) => write_text(&text, buf, cap, need),
@@ -257,7 +257,7 @@ pub unsafe extern "C" fn esker_metrics_text(
         // SAFETY: the pointers are NULL or as the header asks.
         unsafe {
             output(need, "need")?;
-            let text = handle.db.metrics_text(handle.pins.load(Ordering::Relaxed));
+            let text = handle.db.metrics_text(handle.pins.load(Ordering::Relaxed))?;
             write_text(&text, buf, cap, need)
         }
     })

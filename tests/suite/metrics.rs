@@ -49,7 +49,7 @@ fn the_document_lists_every_name_with_its_type_and_meaning() {
         let [name, kind, help] = cells[..] else { panic!("three cells: {line}") };
         listed.insert(name.trim_matches('`').to_owned(), (kind.to_owned(), help.to_owned()));
     }
-    let written = parse(&busy().metrics_text(0));
+    let written = parse(&busy().metrics_text(0).unwrap());
     let written = written.into_iter().map(|(name, (kind, help, _))| (name, (kind, help))).collect();
     assert_eq!(listed, written);
 }
@@ -57,7 +57,7 @@ fn the_document_lists_every_name_with_its_type_and_meaning() {
 #[test]
 fn values_are_those_of_the_statistics() {
     let db = busy();
-    let all = parse(&db.metrics_text(3));
+    let all = parse(&db.metrics_text(3).unwrap());
     let stats = db.stats();
     for (name, value) in [
         ("esker_puts_total", "200".to_owned()),
@@ -89,14 +89,18 @@ fn a_stop_of_writes_shows() {
     db.put(&buffered(), b"k", b"v").expect("written");
     fail_once(&kernel, esker::internals::env::sim::CallKind::Fdatasync, 1, EIO);
     assert!(db.sync().is_err());
-    assert_eq!(parse(&db.metrics_text(0))["esker_writes_stopped"].2, ["esker_writes_stopped 1"]);
+    assert_eq!(
+        parse(&db.metrics_text(0).unwrap())["esker_writes_stopped"].2,
+        ["esker_writes_stopped 1"]
+    );
 }
 
 #[test]
 fn json_holds_every_number_once() {
     let db = busy();
-    let text = db.stats_json(2);
-    let names = db.metrics_text(0).lines().filter(|line| line.starts_with("# TYPE")).count();
+    let text = db.stats_json(2).unwrap();
+    let names =
+        db.metrics_text(0).unwrap().lines().filter(|line| line.starts_with("# TYPE")).count();
     let levels = db.stats().levels as usize;
     let per_level = 7;
     let pairs = text.matches("\":").count();

@@ -204,7 +204,7 @@ fn keys_that_only_compare_equal_are_one_key_and_no_filter_hides_them() {
     check("in levels");
     db.compact(None, None, true, &mut |_, _, _| true).expect("it compacts");
     check("compacted");
-    let stats = db.property("stats").expect("a property of that name");
+    let stats = db.property("stats").unwrap().expect("a property of that name");
     assert!(stats.contains("filter_probes: 0\n"), "no table has a filter: {stats}");
 }
 

@@ -34,7 +34,7 @@ const VALUE: [u8; 100] = [7; 100];
 
 /// A counter that only the text of statistics shows.
 fn counter(db: &Db, name: &str) -> u64 {
-    let text = db.property("stats").expect("there is such a text");
+    let text = db.property("stats").unwrap().expect("there is such a text");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
 }

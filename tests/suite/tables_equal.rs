@@ -107,7 +107,7 @@ fn compact(db: &Db) {
 
 /// A line of the statistics.
 fn counter(db: &Db, name: &str) -> u64 {
-    let text = db.property("stats").unwrap();
+    let text = db.property("stats").unwrap().unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }

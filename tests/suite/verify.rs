@@ -147,7 +147,7 @@ fn every_damaged_table_is_told_and_an_open_database_tells_the_same() {
     let tables: Vec<_> = needed(&kernel).into_iter().filter(|(n, _)| n.ends_with(".sst")).collect();
     let db = reopen(&kernel, &tiny()).expect("opens");
     let live: Vec<_> = {
-        let text = db.property("tables").expect("known");
+        let text = db.property("tables").unwrap().expect("known");
         tables.iter().filter(|(name, _)| text.contains(&number(name).to_string())).collect()
     };
     for (name, bytes) in &live {

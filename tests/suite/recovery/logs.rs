@@ -20,7 +20,7 @@ fn short() -> Options {
 
 /// A number of the property "stats".
 fn counted(db: &Db, name: &str) -> u64 {
-    let text = db.property("stats").expect("a known name");
+    let text = db.property("stats").unwrap().expect("a known name");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
     line.expect("the number is there").parse().expect("a number")
 }
