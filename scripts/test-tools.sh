@@ -33,7 +33,10 @@ from_input() { printf 'a\0b' | "$program" put "$db" binary - && gives 0 'binary\
 
 lists_options() { "$program" options | grep -q '^write_buffer=.*bytes)$'; }
 
-has_stats() { "$program" stats "$db" | grep -q gets; }
+has_stats() {
+  "$program" stats "$db" >"$work/printed" && grep -Eq '^keys, about +[1-9]' "$work/printed" && grep -q '^level ' "$work/printed" &&
+    "$program" property "$db" stats.json | grep -q '"level":\[{"tables":'
+}
 
 full_disk() { "$program" options >/dev/full; [ $? = 3 ]; }
 

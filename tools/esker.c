@@ -20,8 +20,8 @@ static const char *const usage =
     "  put DATABASE KEY VALUE      stores a value; VALUE - reads standard input\n"
     "  delete DATABASE KEY         deletes a key\n"
     "  scan DATABASE               writes keys and values, a tab between, a line each\n"
-    "  stats DATABASE              writes the numbers of the database\n"
-    "  property DATABASE NAME      writes a text: levels, tables, options, memtables, version\n"
+    "  stats DATABASE              writes how many keys, bytes and tables there are\n"
+    "  property DATABASE NAME      writes a text: levels, tables, options, stats, stats.json, memtables, version\n"
     "  compact DATABASE            merges everything to one sorted run\n"
     "  checkpoint DATABASE DIR     makes a copy that opens in a new directory\n"
     "  verify DATABASE             looks for damage; writes what it finds, a line each\n"
@@ -232,7 +232,30 @@ static int property(esker_db *db, const struct arguments *a, char **words)
 static int stats(esker_db *db, const struct arguments *a, char **words)
 {
     (void)a, (void)words;
-    return property_named(db, "stats");
+    esker_stats now = {.struct_size = sizeof now};
+    esker_status status = esker_db_stats(db, &now);
+    if (status < 0)
+        return fail_at(db, "stats", status);
+    /* What a database has; the counters of what was done begin anew with each process, so they would tell of this one. */
+    const struct {
+        const char *name;
+        uint64_t value;
+    } lines[] = {
+        {"keys, about", now.entries_estimate},
+        {"bytes of tables", now.table_bytes},
+        {"bytes of live logs", now.wal_live_bytes},
+        {"bytes of memtables", now.memtable_bytes},
+        {"bytes waiting for compaction", now.compaction_debt_bytes},
+        {"latest sequence number", now.latest_seq},
+        {"durable sequence number", now.durable_seq},
+        {"records recovered by open", now.recovered_records},
+        {"bytes dropped by open", now.recovered_dropped_bytes},
+        {"errors", now.errors},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        printf("%-30s %" PRIu64 "\n", lines[i].name, lines[i].value);
+    putchar('\n');
+    return property_named(db, "levels");
 }
 
 static int compact(esker_db *db, const struct arguments *a, char **words)
