@@ -79,7 +79,7 @@ impl DbCore {
     pub fn property(&self, name: &str) -> Result<Option<String>> {
         let mut text = String::new();
         match name {
-            "version" => put_line(&mut text, format_args!("{}", env!("CARGO_PKG_VERSION")))?,
+            "version" => text.push_str(env!("CARGO_PKG_VERSION")),
             "levels" => self.levels_text(&mut text)?,
             "tables" => self.tables_text(&mut text)?,
             "options" => self.options_text(&mut text)?,
