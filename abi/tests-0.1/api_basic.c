@@ -131,8 +131,8 @@ static void batches(void) {
   esker_slice bytes;
   esker_write_opts sync;
   uint64_t count = 0, pos = 0, second = 0, seq = 0;
-  unsigned char copy[256];
-  size_t len;
+  unsigned char copy[256], longer[256];
+  size_t len, longer_len;
   memset(&op, 0, sizeof op);
   op.struct_size = sizeof op;
   memset(&sync, 0, sizeof sync);
@@ -184,6 +184,28 @@ static void batches(void) {
   STATUS(ESKER_OK, esker_batch_append(other, other));
   STATUS(ESKER_OK, esker_batch_count(other, &count));
   CHECK(count == 12);
+
+  /* A place from before the batch was made anew is none in it, although a row may begin nearby. */
+  pos = 0;
+  STATUS(ESKER_OK, esker_batch_next(other, &pos, &op));
+  STATUS(ESKER_OK, esker_batch_next(other, &pos, &op));
+  second = pos;
+  STATUS(ESKER_OK, esker_batch_clear(other));
+  STATUS(ESKER_OK, esker_batch_put(other, NULL, "a key that is longer", 20, "a value that is longer", 22));
+  STATUS(ESKER_OK, esker_batch_bytes(other, &bytes));
+  CHECK(bytes.size < sizeof longer);
+  longer_len = bytes.size;
+  memcpy(longer, bytes.data, longer_len);
+  STATUS(ESKER_INVALID, esker_batch_next(other, &second, &op));
+  STATUS(ESKER_OK, esker_batch_from_bytes(other, copy, len));
+  pos = 0;
+  STATUS(ESKER_OK, esker_batch_next(other, &pos, &op));
+  STATUS(ESKER_OK, esker_batch_next(other, &pos, &op));
+  STATUS(ESKER_OK, esker_batch_from_bytes(other, longer, longer_len));
+  STATUS(ESKER_INVALID, esker_batch_next(other, &pos, &op));
+  STATUS(ESKER_OK, esker_batch_from_bytes(other, copy, len));
+  STATUS(ESKER_OK, esker_batch_append(other, batch));
+  STATUS(ESKER_OK, esker_batch_append(other, other));
   STATUS(ESKER_CORRUPT, esker_batch_from_bytes(other, copy, len - 1));
   STATUS(ESKER_OK, esker_last_error(other, &error));
   CHECK(error.status == ESKER_CORRUPT && error.area == ESKER_AREA_BATCH && (error.flags & ESKER_ERROR_DATA_AT_RISK) == 0);

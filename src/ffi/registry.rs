@@ -404,8 +404,25 @@ mod tests {
             seen.push(handle);
             table.claim_in::<Alone>(handle).expect("alive").remove();
         }
-        let slots = seen.iter().map(|h| h >> 23).collect::<std::collections::BTreeSet<_>>();
-        assert!(slots.len() <= QUARANTINE + 1, "{} slots for one live handle", slots.len());
+        let slots = |handles: &[usize]| {
+            handles.iter().map(|h| h >> 23).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!(slots(&seen), QUARANTINE + 1, "slots for one live handle");
+        for turn in seen.windows(QUARANTINE + 1) {
+            assert_eq!(slots(turn), QUARANTINE + 1, "a slot came back before its turn");
+        }
+    }
+
+    #[test]
+    fn giving_handles_back_never_makes_the_list_grow() {
+        let table = registry();
+        let handles: Vec<usize> = (1..CHUNK_SLOTS as u64).map(|n| make(table, n)).collect();
+        let before = table.free.lock().queue.capacity();
+        assert!(before >= handles.len(), "{before} places for {} handles", handles.len());
+        for handle in handles {
+            table.claim_in::<Alone>(handle).expect("alive").remove();
+        }
+        assert_eq!(table.free.lock().queue.capacity(), before);
     }
 
     #[test]

@@ -236,6 +236,43 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_error_has_a_status_of_the_same_name() {
+        use ErrorKind::*;
+        let kinds = [
+            Invalid,
+            Misuse,
+            Limit,
+            Unsupported,
+            AbiMismatch,
+            Io,
+            NoSpace,
+            NoMem,
+            Corrupt,
+            Format,
+            Comparator,
+            Missing,
+            Present,
+            Locked,
+            ReadOnly,
+            Busy,
+            Timeout,
+            Cancelled,
+            Closed,
+            Forked,
+            Poisoned,
+            Panic,
+        ];
+        for kind in kinds {
+            let status = status_of(&Error::new(kind, Area::Engine, ""));
+            let plain = |text: String| text.to_uppercase().replace('_', "");
+            let name = format!("{status:?}");
+            let name = name.strip_prefix("ESKER_").expect("every name begins so");
+            assert_eq!(plain(name.to_owned()), plain(format!("{kind:?}")));
+            assert!((status as i32) < 0, "{kind:?} is an error");
+        }
+    }
+
+    #[test]
     fn flags_tell_whose_fault_it_is() {
         let of = |kind, area| flags_of(&Error::new(kind, area, ""));
         let bug = esker_error_flags::ESKER_ERROR_CALLER_BUG as u32;

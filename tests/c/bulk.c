@@ -93,11 +93,14 @@ static void walk(esker_db *db, uint32_t flags, uint32_t layout, uint64_t max_row
   do {
     uint64_t i;
     size_t at = 0;
+    memset(buf + cap, 0xee, sizeof buf - cap);
     status = scans ? esker_scan(db, &read, &chunk, &resume) : esker_iter_chunk(iter, &chunk);
     CHECK(status == ESKER_OK || status == ESKER_DONE);
     CHECK(chunk.used <= cap && chunk.need == 0 && (max_rows == 0 || chunk.rows <= max_rows));
     for (i = 0; i < chunk.rows; i++, n += reverse ? -1 : 1) wrong += !is_row(&chunk, i, &at, n, keys_only);
     CHECK(at == chunk.used);
+    /* Nothing is written behind what the caller gave. */
+    for (at = cap; at < sizeof buf; at++) wrong += buf[at] != 0xee;
     if (!scans && status == ESKER_OK) {
       char key[16];
       snprintf(key, sizeof key, "key%03d", reverse ? n + 1 : n - 1);

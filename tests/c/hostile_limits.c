@@ -211,6 +211,8 @@ static void closed_while_files_are_small(void) {
   put_rows(db, &ledger, 100, 400);
   CHECK(ledger.refused > 0 && ledger.last_refusal == ESKER_NOSPACE);
   CHECK(esker_close(db, 0, NULL) <= 0);
+  /* Whatever it said, the handle is gone. */
+  STATUS(ESKER_MISUSE, esker_put(db, NULL, "k", 1, "v", 1));
   raise_again(RLIMIT_FSIZE);
   opens_with_rows("db", &ledger);
 }

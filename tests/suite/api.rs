@@ -11,6 +11,9 @@ use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::env::sim::fault::CallKind;
 use esker::internals::error::ErrorKind;
 use esker::internals::options::Options;
+use esker::internals::retire::RetireList;
+use esker::internals::shared::{LogLevel, Logger};
+use esker::internals::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -379,4 +382,84 @@ fn the_real_file_system_serves_the_same_engine() {
     drop(db);
     Db::destroy(&Fs::Real, name).expect("destroyed");
     assert!(!path.exists());
+}
+
+#[test]
+fn a_scan_that_takes_too_long_says_so_and_goes_on_when_asked_again() {
+    let db =
+        open(&SimKernel::new(77), &Options { write_buffer: 64 << 20, ..tiny() }).expect("opens");
+    for n in 0..5_000u32 {
+        db.put(&buffered(), &n.to_be_bytes(), b"v").expect("written");
+    }
+    for n in 1..5_000u32 {
+        db.delete(&buffered(), &n.to_be_bytes()).expect("deleted");
+    }
+    // One step over thousands of deleted rows takes longer than a microsecond.
+    let mut iter = db.iter(&ReadParams { timeout_us: 1, ..ReadParams::default() }).expect("opens");
+    assert!(iter.first().expect("the first row is there at once"));
+    let mut refused = 0;
+    let more = loop {
+        match iter.next() {
+            Ok(more) => break more,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Timeout);
+                refused += 1;
+            }
+        }
+    };
+    assert!(!more && refused > 0, "the end was found after {refused} refusals");
+}
+
+#[test]
+fn garbage_is_called_for_and_dropped_outside_the_lock() {
+    struct Pushes(Arc<RetireList>);
+    impl Drop for Pushes {
+        fn drop(&mut self) {
+            self.0.push(Box::new(1u8));
+        }
+    }
+    let list = Arc::new(RetireList::default());
+    let (own, calls) = (list.clone(), Arc::new(AtomicU64::new(0)));
+    let counted = calls.clone();
+    // Both would wait for themselves for ever.
+    list.on_load(Box::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        drop(own.take());
+    }));
+    list.push(Box::new(2u8));
+    assert!(calls.load(Ordering::Relaxed) >= 2 && list.take().garbage.is_empty());
+    list.drop_in_place();
+    list.push(Box::new(Pushes(list.clone())));
+    assert!(list.take().garbage.is_empty(), "dropped where it was brought");
+}
+
+#[test]
+fn a_log_callback_that_is_taken_away_has_ended() {
+    let logger = Logger::default();
+    let (entered, leaving, taken) =
+        (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+    let state = Arc::new((entered, leaving, taken));
+    let seen = state.clone();
+    logger.set(
+        Some(LogLevel::Info),
+        Some(Box::new(move |_, _| {
+            seen.0.store(true, Ordering::Release);
+            // Time for the other thread to come back too early.
+            for _ in 0..2_000 {
+                thread::yield_now();
+            }
+            assert!(!seen.2.load(Ordering::Acquire), "set() has returned while the callback runs");
+            seen.1.store(true, Ordering::Release);
+        })),
+    );
+    thread::scope(|scope| {
+        let line = scope.spawn(|| logger.log(LogLevel::Info, || "a line".to_owned()));
+        while !state.0.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        logger.set(None, None);
+        assert!(state.1.load(Ordering::Acquire), "the callback has ended");
+        state.2.store(true, Ordering::Release);
+        line.join().expect("the callback saw what it should");
+    });
 }

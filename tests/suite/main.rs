@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "tests report seeds, counts and what they skip")]
 
 mod source;
+mod allocations;
 mod vectors;
 mod vectors_log;
 mod vectors_table;
@@ -25,6 +26,7 @@ mod verify;
 mod checkpoint;
 mod readonly;
 mod api;
+mod batch;
 mod rows;
 mod options;
 mod order;

@@ -2,11 +2,14 @@
 
 #![allow(clippy::print_stdout, reason = "seeds of failing runs are shown")]
 
+use crate::allocations::{fail_large, not_failed};
 use esker::internals::error::ErrorKind;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, TAG_MAX, Tag, make_tag, seek_tag, tag_seq};
-use esker::internals::memtable::index::IndexKind;
+use esker::internals::memtable::index::{IndexKind, MemIndex};
+use esker::internals::memtable::skiplist::SkipIndex;
 use esker::internals::memtable::table::MemTable;
+use esker::internals::memtable::wide::WideIndex;
 use esker::internals::order::Order;
 use esker::internals::retire::RetireList;
 use esker::internals::sync::{Arc, AtomicBool, AtomicU64, Ordering};
@@ -295,8 +298,13 @@ fn values_stay_where_they_are(kind: IndexKind) {
 
 #[test]
 fn the_last_reference_hands_the_memory_to_the_retire_list() {
+    last_reference::<SkipIndex>(IndexKind::SkipList);
+    last_reference::<WideIndex>(IndexKind::Wide);
+}
+
+fn last_reference<Index: Send + Sync + 'static>(kind: IndexKind) {
     let retire = Arc::new(RetireList::default());
-    let mem = MemTable::new(KeyspaceId(3), Order::Bytewise, IndexKind::Wide, Some(retire.clone()));
+    let mem = MemTable::new(KeyspaceId(3), Order::Bytewise, kind, Some(retire.clone()));
     mem.insert(b"k", make_tag(1, EntryKind::Put), b"v").unwrap();
     let mut iter = mem.iter();
     iter.seek_to_first().unwrap();
@@ -306,10 +314,72 @@ fn the_last_reference_hands_the_memory_to_the_retire_list() {
     drop(iter);
     let garbage = retire.take().garbage;
     assert_eq!(garbage.len(), 1);
-    assert!(garbage[0].is::<Arc<esker::internals::memtable::wide::WideIndex>>());
-    let index = garbage.into_iter().next().unwrap();
-    let index = index.downcast::<Arc<esker::internals::memtable::wide::WideIndex>>().unwrap();
+    let index = garbage.into_iter().next().unwrap().downcast::<Arc<Index>>().unwrap();
     assert_eq!(Arc::strong_count(&index), 1, "nobody else would free it");
+}
+
+#[test]
+fn a_cursor_is_the_last_to_hold_on_to_a_skip_list() {
+    // Under ThreadSanitizer (make tsan) memory that is used after it was freed is reported.
+    let index = Arc::new(SkipIndex::new(Order::Bytewise));
+    for n in 0..1_000u64 {
+        index.insert(&n.to_be_bytes(), make_tag(n, EntryKind::Put), b"value").unwrap();
+    }
+    let mut cursor = index.cursor();
+    cursor.seek(&500u64.to_be_bytes(), TAG_MAX).unwrap();
+    drop(index);
+    assert_eq!((cursor.key(), cursor.value()), (&500u64.to_be_bytes()[..], &b"value"[..]));
+    cursor.next().unwrap();
+    drop(cursor);
+}
+
+/// Inserts until an allocation fails, and sees that what was inserted is there, whole and in order, and nothing of the rest.
+fn insert_without_memory(kind: IndexKind, seed: u64, nth: u64) -> bool {
+    let mut rng = Rng::new(seed);
+    let mem = memtable(kind);
+    // With room for all: only the memtable is to go without memory.
+    let mut model: Vec<Entry> = Vec::with_capacity(600);
+    fail_large(nth);
+    let mut refused = 0;
+    for seq in 1..=600 {
+        // Values of many sizes, so that the memory ends at another step of an insert each time.
+        let tag = make_tag(seq, EntryKind::Put);
+        let entry =
+            (rng.below(1 << 40).to_be_bytes().to_vec(), tag, vec![7; rng.below(90) as usize]);
+        match mem.insert(&entry.0, entry.1, &entry.2) {
+            Ok(()) => model.push(entry),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NoMem);
+                assert_eq!(mem.get(&entry.0, TAG_MAX), None, "what was refused is not seen");
+                sort(&mut model);
+                walk(&mut mem.iter(), &model, &mut rng, 400);
+                refused += 1;
+                // It fails once.
+                mem.insert(&entry.0, entry.1, &entry.2).unwrap();
+                model.push(entry);
+            }
+        }
+    }
+    let failed = !not_failed();
+    assert_eq!(refused, u64::from(failed), "{kind:?} seed {seed} allocation {nth}");
+    sort(&mut model);
+    walk(&mut mem.iter(), &model, &mut rng, 400);
+    for (key, tag, value) in &model {
+        assert_eq!(mem.get(key, *tag), Some((*tag, value.as_slice())));
+    }
+    failed
+}
+
+#[test]
+fn an_insert_without_memory_changes_nothing_and_may_be_repeated() {
+    for kind in KINDS {
+        let mut failed = 0;
+        for seed in 0..40 {
+            println!("seed {seed} {kind:?}");
+            failed += (1..6).filter(|nth| insert_without_memory(kind, seed, *nth)).count();
+        }
+        assert!(failed > 50, "{kind:?}: {failed} inserts failed");
+    }
 }
 
 #[test]

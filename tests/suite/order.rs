@@ -74,6 +74,20 @@ fn a_database_opens_only_in_the_order_it_was_made_in() {
 }
 
 #[test]
+fn the_names_under_which_orders_are_stored_never_change() {
+    for (name, order) in [
+        ("esker.bytewise", Order::Bytewise),
+        ("esker.reverse", Order::Reverse),
+        ("esker.u64_be", Order::U64Be),
+        ("esker.u64_le", Order::U64Le),
+        ("esker.i64_le", Order::I64Le),
+    ] {
+        assert_eq!(order.name(), name);
+        assert_eq!(Order::builtin(name), Some(order));
+    }
+}
+
+#[test]
 fn orders_by_number_refuse_keys_of_another_length() {
     for order in [Order::U64Be, Order::U64Le, Order::I64Le] {
         let db = open(&SimKernel::new(8), &ordered(&order)).expect("a new database");

@@ -264,6 +264,12 @@ fn a_failed_part_fails_its_job_and_leaves_no_file() {
         assert_eq!(kind(compact(&db)), Some(ErrorKind::NoSpace), "create {nth}");
         assert_eq!(names(&kernel, ".sst"), tables, "create {nth}");
     }
+    let begun = part_events(&db).len();
+    fail_once(&kernel, CallKind::Create, 1, ENOSPC);
+    assert_eq!(kind(compact(&db)), Some(ErrorKind::NoSpace));
+    let events = part_events(&db).split_off(begun);
+    let begun: Vec<usize> = events.iter().filter(|e| !e.ended).map(|e| e.part).collect();
+    assert_eq!(begun.len(), 1, "no part is begun after one failed: {begun:?}");
     compact(&db).expect("compacted");
     assert!(!part_events(&db).is_empty(), "the jobs were cut");
     assert!(rows(&db) == before, "contents stay");
@@ -450,4 +456,16 @@ fn closing_waits_for_no_other_database() {
     assert!(!gate.seen.lock().expect("no panic").open, "the first one still works");
     gate.open();
     db.close(false).expect("closes");
+}
+
+#[test]
+fn a_panic_in_a_task_ends_the_task_and_not_the_thread() {
+    let workers = worker::Workers::join(&worker::Home::new(), 1).expect("threads start");
+    // One thread serves this lane: were it gone, nobody would come for the second task.
+    workers.submit(worker::Lane::Cleanup, Box::new(|| panic!("planned")));
+    let done = Arc::new(AtomicBool::new(false));
+    let mine = done.clone();
+    workers.submit(worker::Lane::Cleanup, Box::new(move || mine.store(true, Ordering::Release)));
+    until("the second task has run", || done.load(Ordering::Acquire));
+    workers.leave();
 }

@@ -334,3 +334,31 @@ fn schedules_are_tested_with_the_dependencies_of_the_library() {
     let ours = section(&library, "dependencies");
     assert!(ours.len() > 5 && ours == theirs, "{ours:#?}\n{theirs:#?}");
 }
+
+/// Uses of a module of vector code, each of which must stand right behind the question whether the processor has it.
+fn vector_code_unasked(file: &SourceFile) -> Vec<String> {
+    let mut findings = Vec::new();
+    let lines: Vec<&str> = file.shipped.lines().collect();
+    for name in ["avx2", "neon"] {
+        for at in words(&file.shipped, &format!("{name}::")) {
+            let line = line_of(&file.shipped, at);
+            // The line above; a statement of rustfmt's goes over more than one only where it is longer.
+            let asked = line > 1 && lines[line - 2].contains("_feature_detected!");
+            if !asked {
+                findings.push(found_at(file, at, &format!("{name} without feature_detected")));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn vector_code_is_reached_only_where_the_processor_was_asked() {
+    let search = sources().into_iter().find(|file| file.path == "search.rs").expect("it is there");
+    assert!(search.shipped.contains("avx2::") && search.shipped.contains("neon::"));
+    every_file(vector_code_unasked);
+    let asked =
+        "fn f() {\n  if std::arch::is_x86_feature_detected!(\"avx2\") {\n    avx2::g();\n  }\n}\n";
+    assert_eq!(planted("search.rs", asked, vector_code_unasked), 0);
+    assert_eq!(planted("search.rs", "fn f() {\n  avx2::g();\n}\n", vector_code_unasked), 1);
+}

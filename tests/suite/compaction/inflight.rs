@@ -4,7 +4,7 @@ use super::{KS, apply, fixed, meta, none, tree};
 use crate::memtable::Rng;
 use esker::internals::compaction::inflight::{Inflight, Ticket};
 use esker::internals::compaction::picker::{pick, pick_range, pick_rewrite};
-use esker::internals::compaction::plan::{CompactionPlan, Limits};
+use esker::internals::compaction::plan::{CompactionPlan, Limits, Reason};
 use esker::internals::order::Order;
 use esker::internals::types::KeyspaceId;
 use esker::internals::version::edit::VersionEdit;
@@ -99,6 +99,27 @@ fn only_one_job_leads_out_of_level_0() {
     assert!(range(&version, 0, "p", &inflight).is_none());
     inflight.release(ticket);
     assert!(range(&version, 0, "p", &inflight).is_some());
+}
+
+#[test]
+fn one_job_at_a_time_merges_within_level_0_beside_one_that_leads_out_of_it() {
+    let version =
+        tree((1..=9).map(|file| (0, meta(file, &format!("k{file}"), &format!("k{file}z"), 20))));
+    let merge = |files: std::ops::RangeInclusive<u64>| {
+        let mut plan = range(&version, 0, "k1", &none()).unwrap();
+        let tables = version.level(0).iter();
+        plan.inputs = tables.filter(|t| files.contains(&t.meta.file.0)).cloned().collect();
+        (plan.output_level, plan.reason, plan.trivial_move) = (0, Reason::Level0Merge, false);
+        (plan.output_inputs, plan.grandparents) = (Vec::new(), Vec::new());
+        plan.check(&version).unwrap();
+        plan
+    };
+    let mut inflight = none();
+    let ticket = inflight.claim(&merge(6..=9)).unwrap();
+    assert!(inflight.conflicts(&merge(1..=4)), "a second one could sort in front of the first");
+    let _out = inflight.claim(&range(&version, 0, "k1", &inflight).unwrap()).unwrap();
+    inflight.release(ticket);
+    assert!(!inflight.conflicts(&merge(2..=5)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The merging cursor against one sorted vector.
 
 use super::VecIter;
+use crate::allocations::made_by;
 use crate::memtable::{Entry, Rng, here, sort, walk};
 use esker::internals::error::ErrorKind;
 use esker::internals::iter::internal::InternalIterator;
@@ -69,5 +70,37 @@ fn an_error_of_a_child_stays_until_the_next_seek() {
             merged.seek_to_last().unwrap();
             assert_eq!(here(&merged), all.last().cloned());
         }
+    }
+}
+
+#[test]
+fn moving_allocates_nothing_but_room_for_the_longest_key_at_which_it_turned() {
+    for seed in 0..50 {
+        println!("seed {seed}");
+        let (children, all) = random_children(&mut Rng::new(seed));
+        if all.is_empty() {
+            continue;
+        }
+        let mut merged = MergingIter::new(children, Order::Bytewise);
+        let walk = |merged: &mut MergingIter<VecIter>| {
+            merged.seek_to_first().unwrap();
+            let mut bytes = 0;
+            for turn in 0.. {
+                if !merged.valid() {
+                    break;
+                }
+                bytes += merged.key().len() + merged.value().len();
+                // Two forward, one back.
+                if turn % 3 == 2 { merged.prev().unwrap() } else { merged.next().unwrap() }
+            }
+            merged.seek_to_last().unwrap();
+            while merged.valid() {
+                merged.prev().unwrap();
+            }
+            bytes
+        };
+        let first = walk(&mut merged);
+        let (again, made) = made_by(|| walk(&mut merged));
+        assert_eq!((again, made), (first, 0));
     }
 }

@@ -209,3 +209,20 @@ pub fn resalt(bytes: &mut [u8], salt: u32) {
     }
     assert!(at > 64, "no record was found");
 }
+
+#[test]
+fn kind_0_is_no_record_whatever_its_checksum_says() {
+    assert_eq!(RecordKind::from_byte(0), None);
+    let mut record = Vec::new();
+    append_record(&mut record, 5, 64, RecordKind::Stamp, 3, 64, &[]);
+    assert!(decode_header(&record, 5, 64).is_some());
+    // The checksum made right for the place.
+    record[16] = 0;
+    let crc = crc32(place(5, 64), &record[4..24]);
+    record[..4].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(decode_header(&record, 5, 64), None);
+    record[16] = RecordKind::Stamp as u8;
+    let crc = crc32(place(5, 64), &record[4..24]);
+    record[..4].copy_from_slice(&crc.to_le_bytes());
+    assert!(decode_header(&record, 5, 64).is_some(), "the kind alone made the difference");
+}

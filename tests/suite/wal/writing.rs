@@ -95,6 +95,38 @@ fn a_batch_larger_than_a_log_gets_a_log_of_its_size() {
 }
 
 #[test]
+fn a_full_log_has_room_for_its_stamp_and_its_close() {
+    let mut tightest = u64::MAX;
+    for extra in 0..32 {
+        let mut rig = Rig::new(90);
+        let log = rig.rotate();
+        let allocated = rig.bytes_of(log.0).len() as u64;
+        let record = batch("k", 20 + 8 * extra);
+        while rig.writer.fits(record_len(record.len())) {
+            rig.append(std::slice::from_ref(&record)).expect("no fault");
+        }
+        rig.sync_and_stamp();
+        let mark = rig.close();
+        assert!(mark.length <= allocated, "{} of {allocated} bytes", mark.length);
+        tightest = tightest.min(allocated - mark.length);
+    }
+    assert!(tightest < 8, "some log had none to spare, but {tightest} bytes");
+    // A log that is made for one batch, around the sizes at which it becomes a page longer.
+    for len in (3_500..4_300).step_by(8) {
+        let mut rig = Rig::new(91);
+        rig.rotate();
+        let large = batch("large", len);
+        let log = rig.prepare(record_len(large.len())).expect("no fault");
+        let number = log.number.0;
+        rig.writer.start(log, rig.seq).expect("no fault");
+        let allocated = rig.bytes_of(number).len() as u64;
+        rig.append(&[large]).expect("no fault");
+        rig.sync_and_stamp();
+        assert!(rig.close().length <= allocated, "{len}");
+    }
+}
+
+#[test]
 fn a_full_disk_shows_up_in_preparation() {
     let mut rig = Rig::new(5);
     rig.put("a");
