@@ -7,7 +7,7 @@
 //! 1. A `WriteBatch` always holds a complete encoding; an operation that fails leaves it as it was.
 //! 2. `check` accepts exactly the encodings whose every operation `BatchReader` yields without an error and
 //!    whose count is right.
-//! 3. No byte string makes a function here panic or allocate.
+//! 3. No byte string makes a function here panic, or allocate more than its own length and an error.
 
 use crate::coding::{Decoder, put_bytes, put_varint, u16_at, u32_at, varint_len};
 use crate::error::{Area, Error, ErrorKind, Result};

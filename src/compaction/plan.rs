@@ -1,7 +1,7 @@
 //! What one compaction merges, and why.
 //!
 //! A plan names its tables by handle, so they stay readable while it waits or runs. Plans are made by
-//! `compaction/picker` and executed by `compaction/run`, which checks invariants 1 and 2 once more against
+//! `compaction/picker` and executed by `compaction/run`, which checks all of these once more against
 //! the version it was made for.
 //!
 //! Invariants

@@ -5,9 +5,9 @@
 //! some; a compaction that was found asks for another one before it begins.
 //!
 //! Invariants
-//! 1. A failed job is recorded and retried after 1, 2, 4 ... 60 s, or sooner when someone asks; whoever
-//!    waits for it gets its error instead of waiting on. A request made by a job itself never shortens the
-//!    pause.
+//! 1. A failed job is recorded and retried after 1, 2, 4 ... 60 s, or sooner when someone asks, as a flush does for
+//!    compactions; whoever waits for it gets its error instead of waiting on. Its own requests never shorten its
+//!    pause. While writes are stopped nothing is retried.
 //! 2. A panic in a job stops writes (PANIC) and wakes everybody.
 //! 3. With the option `deterministic` there are no tasks: the calling thread runs the same jobs.
 //! 4. One flush runs at a time, and at most as many compactions and parts as the option `threads` says

@@ -1,4 +1,4 @@
-//! Closing (LOG.md W15) and destroying a database.
+//! Closing (rule D15 of docs/DURABILITY.md) and destroying a database.
 //!
 //! Invariants
 //! 1. After `BUSY` nothing has changed; after anything else the database is closed.

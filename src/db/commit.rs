@@ -7,7 +7,7 @@
 //! 1. There is at most one leader; when it ends, also by a panic, the next waiting writer leads.
 //! 2. Sequence order is queue order.
 //! 3. Every member of a group learns its own result.
-//! 4. A group led by a BUFFERED write stops before the first SYNC one; one led by SYNC takes all.
+//! 4. A group led by a BUFFERED or UNLOGGED write stops before the first that must be synced; one led by SYNC takes all.
 //! 5. A GROUP write first waits in the room, outside the queue, unsequenced and holding no lock: until the
 //!    oldest has waited for the window, a SYNC write comes or `ROOM_BYTES_MAX` wait. Then all of the room
 //!    enters the queue together. The first in the room watches the clock and never leaves it before.

@@ -7,7 +7,8 @@
 //!
 //! Invariants
 //! 1. A claim is released after its job's edit is installed, or when there will be none.
-//! 2. The snapshots' boundaries are taken after the claim.
+//! 2. The snapshots' boundaries are taken once, before the merge. A snapshot that is made later loses nothing: what is
+//!    above the last boundary stays (`compaction/iter`).
 //! 3. One job has one edit, however many parts it was run in.
 
 use crate::compaction::inflight::Ticket;
@@ -139,7 +140,7 @@ impl DbCore {
 
     fn run_plan(&self, claimed: &Claimed<'_>, event: Event) -> Result<Outcome> {
         let Claimed { version, plan, .. } = claimed;
-        // After the inputs are fixed, never before: a snapshot taken in between must be in the copy.
+        // As late as can be: what the newest ones need is kept in any case.
         let boundaries = self.snapshots.boundaries(&self.visible_seq);
         let parts = self.part_count(plan);
         if parts <= 1 {

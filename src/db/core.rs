@@ -8,7 +8,9 @@
 //!
 //! Invariants
 //! 1. No file I/O under the publish lock, `claims` or `work`.
-//! 2. After a failed sync, a failed manifest, a comparator that contradicts itself or a panic every write answers POISONED; reads go on.
+//! 2. After a failed sync, a failed manifest, a comparator that contradicts itself, a panic, a write that was applied in
+//!    part, or damage met when the tree was to change, every write answers POISONED; reads go on. `resume` ends that
+//!    where the disk was to blame.
 //! 3. `current_log` only grows, and is read before the memtables' first logs when a floor is computed: a
 //!    log named by no memtable yet is then still covered.
 

@@ -61,7 +61,7 @@ impl DbCore {
         Ok(())
     }
 
-    /// The oldest log that is still needed once `flushed` are in tables (W12).
+    /// The oldest log that is still needed once `flushed` are in tables (rule D12 of docs/DURABILITY.md).
     pub fn floor_without(&self, flushed: &[Arc<MemTable>]) -> FileNum {
         // Read before the memtables: a log that takes its first record after this is newer than it.
         let current = FileNum(self.current_log.load(Ordering::Acquire));

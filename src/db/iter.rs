@@ -7,7 +7,8 @@
 //! Invariants
 //! 1. The sequence number and the sources are fixed when the cursor is made; the sources are pinned.
 //! 2. Bounds are checked on every move.
-//! 3. An error stays until the next first, last or seek.
+//! 3. An error stays until the next first, last or seek. A time limit that passed, a refused argument and a closed
+//!    database are no errors of the cursor: it stands where it stood.
 
 use crate::buffer::{append, copy, refill};
 use crate::db::background::deadline_after;

@@ -6,7 +6,7 @@
 //! never written prepares nothing.
 //!
 //! Invariants
-//! 1. At most one log is prepared ahead and `SPARES_MAX` files are kept; a close leaves neither, and a job that finds the
+//! 1. At most one log is prepared ahead and `SPARES_MAX` files are kept; a clean close leaves neither, and a job that finds the
 //!    disk full gives the spares up.
 //! 2. Numbers of logs rise in the order in which they take records: who makes one holds the lock `next_log`,
 //!    and one that is passed over is voided.

@@ -3,8 +3,8 @@
 //! Reading order: `errors`, `snapshot`, `read_state`, `commit`, `interval`, `pace`, `stats`, `events`
 //! (small parts), `core` (what is shared, the lock order, sticky failure), `install` (the one door by which
 //! the tree changes), `given_up`, `durable`, `stall`, `write`, `read`, `bounds`, `iter`, `rows` (the user stories), `background`,
-//! `compact`, `logs` and `obsolete` (work behind the scenes), `open`, `close`, `maintain` (flush, compact,
-//! sync), `approximate`, `property`, `metrics`, `handle` (the engine as one value).
+//! `compact`, `logs` and `obsolete` (work behind the scenes), `open`, `close`, `resume`, `maintain` (flush, compact),
+//! `verify`, `checkpoint`, `salvage`, `approximate`, `property`, `metrics`, `handle` (the engine as one value).
 
 pub mod errors;
 pub mod snapshot;

@@ -4,7 +4,8 @@
 //! 1. Nothing is removed before this process has a durable manifest of its own: recovery leaves the
 //!    directory as it found it, so that a second crash decides the same.
 //! 2. A log goes only below the durable floor or when voided; a table only when its last reference has
-//!    gone after the edit that dropped it was durable, or when it was a leftover at open.
+//!    gone after the edit that dropped it was durable, or when no edit names it: a leftover at open, the
+//!    output of a job that failed.
 //! 3. What is kept as a spare is handed over to `logs` and not touched here again before that gives it back.
 //! 4. A file that cannot be removed is reported and tried again with the next load.
 

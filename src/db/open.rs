@@ -1,10 +1,10 @@
 //! Creating and recovering a database.
 //!
 //! Order: look at the directory, take the lock, look again, manifest, existence and size of every table,
-//! which logs count (LOG.md W8, W9), replay into memtables, workers.
+//! which logs count (rules D8 and D9 of docs/DURABILITY.md), replay into memtables, workers.
 //!
 //! Invariants
-//! 1. Recovery writes nothing but the lock file (W10): replayed memtables are flushed by the worker after
+//! 1. Recovery writes nothing but the lock file (D10): replayed memtables are flushed by the worker after
 //!    `open` has returned, and the first change of any kind writes a new manifest.
 //! 2. A directory that is not this engine's is refused with nothing written.
 //! 3. Sequence and file numbers of every readable record and every name are never used again.

@@ -5,7 +5,8 @@
 //!    miss a key: a flush after the sequence was read may drop the version that sequence sees.
 //! 2. On a memtable switch the new state is published before the first write into the new memtable.
 //! 3. A state keeps alive every file it names; the last reference frees nothing in a reader, it hands
-//!    its parts to the cleanup thread.
+//!    its parts to the cleanup thread. Where there is none, with the option `deterministic` and after a close, whoever
+//!    has the last reference frees them.
 
 use crate::memtable::table::MemTable;
 use crate::retire::RetireList;

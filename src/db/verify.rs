@@ -1,7 +1,7 @@
 //! Looks a database over for damage: one that is open and in use, or one that nobody has open.
 //!
 //! Invariants
-//! 1. Nothing is changed, on disk or in memory.
+//! 1. Nothing is changed, on disk or in memory, but for the lock file of a database that nobody has open.
 //! 2. Work that goes on meanwhile is no damage: tables are those of one version, which is held; of a log what was
 //!    complete when it was looked up; the manifest is read while nobody can append to it.
 //! 3. A file that cannot be judged is told like one that is damaged; only what is no fault of the database (memory, a

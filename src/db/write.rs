@@ -1,7 +1,7 @@
 //! The whole write story: limits, queue, room, log, memtable, publication.
 //!
 //! Invariants
-//! 1. A write is in the log before it is in a memtable; a SYNC write is durable before it is visible.
+//! 1. A write is in the log before it is in a memtable, unless it is UNLOGGED; a SYNC write is durable before it is visible.
 //! 2. Sequence numbers are published in order; those of a failed group are burned.
 //! 3. A batch never spans memtables; a memtable is frozen only between groups.
 //! 4. A writer that would wait for a job whose last attempt failed gets that job's error at once.
@@ -257,7 +257,7 @@ impl DbCore {
         self.want_flush();
     }
 
-    /// Starts a new log where the current one cannot take the group (W1, W5).
+    /// Starts a new log where the current one cannot take the group (rules D1 and D5 of docs/DURABILITY.md).
     fn ensure_log(&self, writer: &mut Writer, members: &[Member<'_>]) -> Result<()> {
         let logged = members.iter().filter(|m| m.is_logged());
         let need: u64 = logged.map(|m| record_len(m.bytes.len())).sum();

@@ -407,7 +407,6 @@ pub struct File {
 }
 
 impl File {
-    /// Locks the lock file.
     /// Path for messages.
     pub fn name(&self) -> &str {
         &self.name

@@ -9,7 +9,8 @@
 //! Invariants
 //! 1. The same seed and the same calls give the same answers, crash images included.
 //! 2. Closing makes nothing durable; only `fdatasync` and `fsync` do, each of its own inode alone.
-//! 3. A call costs at most a copy of the bytes it moves; a sync, of the bytes not synced before.
+//! 3. A call costs at most a copy of the bytes it moves; a sync, of the bytes not synced before. Only the first change
+//!    after an image of the kernel was taken copies its file.
 
 use crate::env::call::{Errno, OpenHow, Stat, SysResult};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};

@@ -1,7 +1,7 @@
 //! The contract of every cursor over internal keys.
 //!
 //! Invariants
-//! 1. Entries come in internal order: user key ascending, tag descending; no two are equal.
+//! 1. Entries come in internal order: user key ascending, tag descending; no two of a memtable or a table are equal.
 //! 2. Key and value borrow from the cursor until its next move.
 //! 3. After an error the cursor is not valid and stays so until the next seek.
 

@@ -5,7 +5,7 @@
 //! say (docs/FORMAT.md, section 3, and rule D8 of docs/DURABILITY.md).
 //!
 //! Invariants
-//! 1. The reader stops at the first offset where no whole, verified record begins and never goes on.
+//! 1. The reader stops at the first offset where no whole, verified record begins; only `skip` makes it go on.
 //! 2. Memory is one chunk, or one record that really fits in the file; allocation is fallible.
 //! 3. An I/O error is an error, never an end.
 

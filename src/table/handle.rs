@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! 1. A table has at most one reader that new users get.
-//! 2. A closed reader lives on until its last user is done; then its file is closed by the cleanup thread.
+//! 2. A closed reader lives on until its last user is done; then its file is closed by the cleanup thread,
+//!    where there is one.
 //! 3. A file is given to the cleanup thread for removal when its handle was marked obsolete and its last
 //!    reference went, never before.
 

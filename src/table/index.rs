@@ -7,8 +7,8 @@
 //! stays in memory as it is on disk.
 //!
 //! Invariants
-//! 1. Separator i is at least the last key of block i; it is above it and at most the first key of block
-//!    i + 1 unless the two keys are the same, which the `continues` bit of the separator says.
+//! 1. Separator i is at least the last key of block i; unless block i is the last one it is above it and at most the first
+//!    key of block i + 1, or the two keys are the same, which the `continues` bit of the separator says.
 //! 2. The last separator is the table's last key.
 //! 3. An `Index` value was checked: block offsets ascend strictly from 0 to the data's length, separators
 //!    do not descend and match their fences.

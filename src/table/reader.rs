@@ -7,7 +7,8 @@
 //! Invariants
 //! 1. A reader is immutable and shared by threads.
 //! 2. Footer, index, filter and properties are verified, and compared with the manifest's facts, before
-//!    the first look-up; data blocks whenever they are read from disk.
+//!    the first look-up; data blocks whenever they are read from disk. A table that is opened alone, to salvage what it
+//!    has, is held to its footer and its index only.
 //! 3. No length read from the file is allocated before it is known to lie inside the file.
 //! 4. The filter is asked before the index, the index before any block.
 

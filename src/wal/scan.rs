@@ -6,7 +6,8 @@
 //! Invariants
 //! 1. A record that verifies but could never have been written there (wrong kind, sequence that does not
 //!    ascend) is damage, not the end of the log.
-//! 2. Each byte is read at most twice, whatever the bytes say.
+//! 2. A scan reads each byte at most twice, whatever the bytes say. `read_anyway` does not promise that: it tries again
+//!    behind every place that is no record.
 
 use crate::batch::count_of;
 use crate::env::api::{Dir, File};

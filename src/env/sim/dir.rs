@@ -1,7 +1,7 @@
 //! A simulated directory: the names processes see, the durable ones, and the changes in between.
 //!
 //! Invariants
-//! 1. `durable` changes in `sync` only (and by the tests' own tampering).
+//! 1. `durable` changes in `sync` only, but for the tests' own tampering and for what is left after a power cut.
 //! 2. A rename is one change: no image ever holds both names of it, or neither.
 
 use std::collections::BTreeMap;

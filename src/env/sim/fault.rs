@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! 1. A refused call has changed nothing, except that a refused sync loses what it should have kept (the
-//!    kernel's business, not the gate's).
+//!    kernel's business, not the gate's), and that images of a frozen kernel may hold a part of the write that was refused.
 //! 2. Once frozen, every call fails with EIO: the process is dead and cannot know it.
 
 use crate::env::call::{Errno, SysResult};

@@ -5,7 +5,7 @@
 //! reads still see them, and only writing to such a page again makes the whole page dirty again.
 //!
 //! Invariants
-//! 1. `durable` changes in `sync` only (and by the tests' own tampering).
+//! 1. `durable` changes in `sync` only, but for the tests' own tampering and for what is left after a power cut.
 //! 2. Unless a sync failed, replaying `pending` onto `durable` gives `now`.
 //! 3. An image never holds bytes at or beyond its size; bytes it does not hold read as zeros, so a large
 //!    allocated file costs nothing until it is written.
