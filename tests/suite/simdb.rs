@@ -1,7 +1,8 @@
 //! A database on a simulated kernel, for tests that crash it, fail it and look into its files.
 
+use esker::internals::db::core::DbCore;
 use esker::internals::db::handle::Db;
-use esker::internals::db::open::OpenFlags;
+use esker::internals::db::open::{self, OpenFlags};
 use esker::internals::db::read::ReadParams;
 use esker::internals::db::write::WriteParams;
 use esker::internals::env::api::Fs;
@@ -11,6 +12,8 @@ use esker::internals::env::sim::fault::{CallKind, Fault};
 use esker::internals::error::{ErrorKind, Result};
 use esker::internals::options::{Durability, Options};
 use esker::internals::sync::Arc;
+use esker::internals::version::manifest::load;
+use esker::internals::version::state::ManifestState;
 use std::collections::BTreeMap;
 
 pub const PATH: &str = "/db";
@@ -54,6 +57,19 @@ pub fn calm() -> Options {
 pub fn open(kernel: &Arc<SimKernel>, options: &Options) -> Result<Db> {
     let flags = OpenFlags { create: true, ..OpenFlags::default() };
     Db::open(&Fs::Sim(kernel.clone()), PATH.as_bytes(), options, flags)
+}
+
+/// The engine without its handle, for tests that look at what all verbs share; they close it themselves.
+pub fn open_core(kernel: &Arc<SimKernel>, options: &Options) -> Result<Arc<DbCore>> {
+    let flags = OpenFlags { create: true, ..OpenFlags::default() };
+    open::open(&Fs::Sim(kernel.clone()), PATH.as_bytes(), options, flags)
+}
+
+/// What the manifest in a directory says.
+pub fn manifest(kernel: &Arc<SimKernel>, path: &[u8]) -> ManifestState {
+    let dir = Fs::Sim(kernel.clone()).open_dir(path, 0o600).expect("the directory is there");
+    let names = dir.list().expect("no fault");
+    load(&dir, &names).expect("a sound manifest").expect("there is one").state
 }
 
 /// Opens a database that must be there.
