@@ -7,6 +7,7 @@ use esker::internals::db::handle::Db;
 use esker::internals::env::api::Fs;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
+use esker::internals::env::sim::fault::CallKind;
 use esker::internals::error::{Error, ErrorKind};
 use esker::internals::options::Options;
 use esker::internals::record::format::RECORD_HEADER_LEN;
@@ -255,8 +256,74 @@ fn logs_that_are_given_up_are_kept_and_a_flush_makes_it_final() {
     for options in [small_logs(), strict()] {
         let image = image.crash(CrashPolicy::Kill, 1);
         assert!(rows(&reopen(&image, &options).expect("no damage any more")) == model(n));
-        assert_eq!(names(&image, ".damaged"), copies);
+        assert_kept(&image, &copies, &before, "after a power cut");
     }
+}
+
+/// The names of the logs' copies that the first change of `damaged(seed, 240)` makes.
+fn copies(seed: u64) -> Vec<String> {
+    let kernel = damaged(seed, 240);
+    let (db, _) = recovered(&kernel, 240, "damaged");
+    db.put(&synced(), b"new", b"row").expect("written");
+    let copies = names(&kernel, ".damaged");
+    assert!(copies.len() >= 2, "{copies:?}");
+    copies
+}
+
+/// The copies are there, with the bytes that their logs had `before`.
+fn assert_kept(kernel: &SimKernel, copies: &[String], before: &[(String, Vec<u8>)], what: &str) {
+    assert_eq!(names(kernel, ".damaged"), copies, "{what}");
+    for copy in copies {
+        let was = before.iter().find(|(name, _)| copy.strip_suffix(".damaged") == Some(name));
+        let (_, was) = was.expect("its log");
+        assert!(bytes_of(kernel, copy) == *was, "{what}: {copy}");
+    }
+}
+
+/// The next process makes its first change to what a process left in the middle of its own.
+fn decided_again(
+    image: &Arc<SimKernel>,
+    copies: &[String],
+    before: &[(String, Vec<u8>)],
+    what: &str,
+) -> Rows {
+    let db = reopen(image, &point_in_time()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let found = rows(&db);
+    db.put(&synced(), b"next", b"row").expect("written");
+    assert_kept(image, copies, before, what);
+    found
+}
+
+/// A change whose copies cannot be made is refused and nothing is given up by it; a later one makes them.
+#[test]
+fn no_fault_lets_a_change_go_ahead_of_its_copies() {
+    let copies = copies(9);
+    let calls = [CallKind::Fdatasync, CallKind::Fsync, CallKind::Create, CallKind::Pwrite];
+    let mut refused = 0;
+    for (call, nth) in calls.into_iter().flat_map(|call| (1..=5).map(move |nth| (call, nth))) {
+        let what = format!("{call:?} {nth}");
+        let kernel = damaged(9, 240);
+        kernel.sync_all();
+        let before = kernel.files(PATH);
+        let (db, n) = recovered(&kernel, 240, &what);
+        fail_once(&kernel, call, nth, EIO);
+        if db.put(&synced(), b"first", b"row").is_err() {
+            refused += 1;
+            decided_again(&kernel.crash(CrashPolicy::OnlySynced, 1), &copies, &before, &what);
+        }
+        kernel.clear_faults();
+        if db.put(&synced(), b"second", b"row").is_err() {
+            db.resume().unwrap_or_else(|e| panic!("{what}: {e}"));
+            db.put(&synced(), b"second", b"row").unwrap_or_else(|e| panic!("{what}: {e}"));
+        }
+        let image = crash(&kernel, Some(db), CrashPolicy::OnlySynced, 1);
+        assert_kept(&image, &copies, &before, &what);
+        let mut found = rows(&reopen(&image, &small_logs()).expect("no damage any more"));
+        found.remove(&b"first"[..]);
+        assert_eq!(found.remove(&b"second"[..]), Some(b"row".to_vec()), "{what}");
+        assert!(found == model(n), "{what}");
+    }
+    assert!(refused > 5, "{refused}");
 }
 
 /// A process that changes nothing leaves the damage as it is, and the next one is told again.
@@ -274,9 +341,12 @@ fn without_a_change_the_damage_stays() {
 
 #[test]
 fn a_crash_at_any_call_of_the_first_change_loses_no_more() {
+    let copies = copies(6);
     let (mut finished, mut calls) = (false, 0);
     while !finished {
         let kernel = damaged(6, 240);
+        kernel.sync_all();
+        let before = kernel.files(PATH);
         let (db, n) = recovered(&kernel, 240, "damaged");
         kernel.freeze_after(calls);
         finished = db.put(&synced(), b"new", b"row").is_ok();
@@ -284,11 +354,11 @@ fn a_crash_at_any_call_of_the_first_change_loses_no_more() {
         with_it.insert(b"new".to_vec(), b"row".to_vec());
         for policy in [CrashPolicy::Kill, CrashPolicy::OnlySynced, CrashPolicy::Reordered] {
             let image = kernel.crash(policy, calls);
-            let opened = reopen(&image, &point_in_time());
-            let db = opened.unwrap_or_else(|e| panic!("call {calls}, {policy:?}: {e}"));
-            let found = rows(&db);
+            // What the one that died has not copied is there for the next one, as it was.
+            let what = format!("call {calls}, {policy:?}");
+            let found = decided_again(&image, &copies, &before, &what);
             let exact = found == with_it || (!finished && found == model(n));
-            assert!(exact, "call {calls}, {policy:?}");
+            assert!(exact, "{what}");
         }
         calls += 1;
     }
@@ -334,4 +404,29 @@ fn verify_on_open_looks_at_what_it_says() {
     assert_eq!(opens(&image), [None, corrupt, corrupt], "another size");
     image.remove_file(PATH, &table);
     assert_eq!(opens(&image), [None, corrupt, corrupt], "missing");
+}
+
+/// What recovery dropped keeps its numbers: a write with one of them could be taken for what was dropped.
+#[test]
+fn the_numbers_of_dropped_records_are_not_used_again() {
+    let kernel = SimKernel::new(10);
+    let db = open(&kernel, &small_logs()).expect("opens");
+    for n in 1..=240 {
+        write(&db, n, &buffered());
+    }
+    let image = crash(&kernel, Some(db), CrashPolicy::Kill, 10);
+    let logs = names(&image, ".wal");
+    assert!(logs.len() > 3, "{logs:?}");
+    // The end of the second log was lost, all behind it is whole and does not count.
+    let mut bytes = bytes_of(&image, &logs[1]);
+    let end = used(&bytes);
+    bytes[end - 20..].fill(0);
+    image.write_file(PATH, &logs[1], &bytes);
+    let db = reopen(&image, &small_logs()).expect("nothing was synced");
+    let kept = prefix(&rows(&db), 240).expect("a prefix");
+    // The manifest was written last when the newest log was made, and says how far numbers were then.
+    let latest = db.latest_seq().expect("open");
+    assert!(0 < kept && kept < latest && latest < 240, "{kept} {latest}");
+    let next = db.put(&synced(), b"new", b"row").expect("written");
+    assert!(next > 240, "{next} was used before");
 }
