@@ -3,11 +3,13 @@
 use super::{expected, fill, key, value};
 use crate::simdb::*;
 use esker::internals::db::handle::Db;
+use esker::internals::db::open::OpenFlags;
 use esker::internals::db::read::ReadParams;
+use esker::internals::env::api::Fs;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::env::sim::fault::{CallKind, Fault};
-use esker::internals::error::Result;
+use esker::internals::error::{ErrorKind, Result};
 use esker::internals::options::Options;
 use esker::internals::sync::Arc;
 
@@ -242,6 +244,71 @@ fn logs_below_the_floor_that_a_killed_process_left_are_removed() {
     db.flush().expect("flushed");
     let logs = names(&kernel, ".wal");
     assert!(logs.len() <= 2 && logs > left, "{logs:?}");
+}
+
+/// What a killed process has left, logs below the floor and tables that nothing names, is removed on the word of a
+/// durable manifest only, and the one that was found may not be: a second crash must decide the same.
+#[test]
+fn a_process_that_changes_nothing_removes_nothing() {
+    let kernel = SimKernel::new(26);
+    let db = open(&kernel, &tiny()).expect("opens");
+    fail_always(&kernel, CallKind::Unlink, EIO);
+    for n in 0..40 {
+        db.put(&buffered(), &key(n), &[n as u8; 9_000]).expect("written");
+    }
+    db.compact(None, None, true, &mut |_, _, _| true).expect("compacted");
+    let tables: u64 = shape(&db).iter().sum();
+    let killed = crash(&kernel, Some(db), CrashPolicy::Kill, 26);
+    assert!(names(&killed, ".wal").len() > 3 && names(&killed, ".sst").len() as u64 > tables);
+    for (deterministic, read_only) in [(true, false), (false, false), (true, true), (false, true)] {
+        let kernel = killed.crash(CrashPolicy::Kill, 1);
+        let options =
+            Options { deterministic, compaction_auto: false, write_buffer: 1 << 20, ..tiny() };
+        let before = files(&kernel);
+        let flags = OpenFlags { read_only, ..OpenFlags::default() };
+        let db = Db::open(&Fs::Sim(kernel.clone()), PATH.as_bytes(), &options, flags);
+        let db = db.expect("opens");
+        assert_eq!(rows(&db).len(), 40);
+        // A close cleans up whatever it may.
+        db.close(false).expect("closes");
+        let what = format!("deterministic: {deterministic}, read only: {read_only}");
+        assert!(files(&kernel) == before, "{what}: {:?}", names(&kernel, ""));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_is_told_and_removed_later() {
+    let kernel = SimKernel::new(27);
+    let options = Options { compaction_auto: false, ..tiny() };
+    let db = open(&kernel, &options).expect("opens");
+    fill(&db, 0, 200);
+    assert!(db.last_error().is_none());
+    for (what, ending) in [("tables", ".sst"), ("logs", ".wal")] {
+        fail_always(&kernel, CallKind::Unlink, EIO);
+        let (told, before) = (db.errors_since(0).1, names(&kernel, ending));
+        if what == "tables" {
+            db.compact(None, None, true, &mut |_, _, _| true).expect("compacted");
+            // The compaction itself has held some of them until its end.
+            db.put(&buffered(), b"x", b"").expect("written");
+        } else {
+            for n in 0..40 {
+                db.put(&buffered(), &key(n), &[n as u8; 9_000]).expect("written");
+            }
+            db.flush().expect("flushed");
+        }
+        assert!(names(&kernel, ending).len() > before.len() + 2, "{what} are left");
+        let (errors, _) = db.errors_since(told);
+        let named = |name: &String| errors.iter().any(|error| error.to_string().contains(name));
+        assert!(before.iter().any(named), "{what}: {errors:?}");
+        assert!(errors.iter().all(|error| error.kind() == ErrorKind::Io), "{what}: {errors:?}");
+        kernel.clear_faults();
+        db.put(&buffered(), b"x", b"").expect("written");
+        db.flush().expect("flushed");
+        let tables: u64 = shape(&db).iter().sum();
+        assert_eq!(names(&kernel, ".sst").len() as u64, tables, "{what}");
+        let logs = names(&kernel, ".wal");
+        assert!(logs.len() <= 3, "{what}: {logs:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The next log prepared ahead, recycled files, sealing behind the scenes: what the whole engine makes of them.
 
-use super::{expected, fill, key};
+use super::{expected, fill, key, number_of};
 use crate::simdb::*;
 use esker::internals::db::events::{self, JobKind};
 use esker::internals::db::handle::Db;
@@ -9,8 +9,10 @@ use esker::internals::env::api::Fs;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::env::sim::fault::{CallKind, Fault};
+use esker::internals::error::Error;
 use esker::internals::options::Options;
 use esker::internals::sync::{Arc, Condvar, Mutex};
+use esker::internals::types::FileNum;
 use std::collections::BTreeSet;
 
 /// Logs of one page, tables of a few rows, all work in the calling thread.
@@ -260,6 +262,31 @@ fn every_crash_point_of_recycling_reopens_with_what_was_synced() {
     }
 }
 
+/// A log that was prepared for rows of the usual size is passed over by one that needs more. It must not count
+/// behind the one that took its place.
+#[test]
+fn a_log_that_is_passed_over_is_voided() {
+    let kernel = SimKernel::new(41);
+    let options = Options { write_buffer: 1 << 20, ..short() };
+    let db = open(&kernel, &options).expect("opens");
+    let mut n = 0;
+    while names(&kernel, ".wal").len() == 1 || n == 0 {
+        write(&db, &synced(), n, n + 1);
+        n += 1;
+    }
+    let ahead = names(&kernel, ".wal").pop().expect("the one prepared");
+    let number = FileNum(number_of(&ahead));
+    assert!(manifest(&kernel, PATH.as_bytes()).logs.contains_key(&number));
+    db.put(&synced(), b"long", &[7; 20_000]).expect("written");
+    let image = kernel.crash(CrashPolicy::Kill, 41);
+    let state = manifest(&image, PATH.as_bytes());
+    assert!(!state.logs.contains_key(&number) || state.voided.contains(&number), "{ahead} counts");
+    assert!(!names(&kernel, ".wal").contains(&ahead), "its file is gone");
+    let mut expected = long_rows(0, n);
+    expected.insert(b"long".to_vec(), vec![7; 20_000]);
+    assert_eq!(rows(&reopen(&image, &options).expect("opens")), expected);
+}
+
 /// The n-th call of a kind fails during preparations ahead. No write gets that error.
 #[test]
 fn a_failure_to_prepare_ahead_is_no_error_of_a_write() {
@@ -277,7 +304,7 @@ fn a_failure_to_prepare_ahead_is_no_error_of_a_write() {
         write(&db, &synced(), 0, 40);
         // Files to be used again.
         db.flush().expect("flushed");
-        let (mut n, mut armed) = (40, 0);
+        let (mut n, mut armed, mut told, mut reported) = (40, 0, 0, 0);
         while counted(&db, "logs") < 40 {
             let before = counted(&db, "logs_ahead");
             kernel.set_fault(Fault { call, nth: 1, errno: EIO, forever: false, short: false });
@@ -290,6 +317,14 @@ fn a_failure_to_prepare_ahead_is_no_error_of_a_write() {
             }
             armed += kernel.faults_fired() - fired;
             kernel.clear_faults();
+            let (errors, newest) = db.errors_since(told);
+            let ahead = |e: &&Error| e.to_string().contains("preparing the next log");
+            let entered = errors.iter().filter(ahead).count() as u64;
+            // Nothing else is done behind this write, so who was not told must find it here.
+            let failed_ahead = outcome.is_ok() && kernel.faults_fired() > fired;
+            assert_eq!(entered, u64::from(failed_ahead), "{call:?}, write {n}: {errors:?}");
+            reported += entered;
+            told = newest;
             if outcome.is_err() {
                 write(&db, &synced(), n, n + 1);
             }
@@ -299,6 +334,7 @@ fn a_failure_to_prepare_ahead_is_no_error_of_a_write() {
             }
         }
         assert!(armed > 0 || call == CallKind::Unlink, "{call:?} was never asked for");
+        assert!(reported > 0 || call == CallKind::Unlink, "{call:?}: {armed} fired");
         assert_eq!(rows(&db), long_rows(0, n), "{call:?}");
         let kernel = crash(&kernel, Some(db), CrashPolicy::OnlySynced, 39);
         let db = reopen(&kernel, &options).unwrap_or_else(|e| panic!("{call:?}: {e}"));
