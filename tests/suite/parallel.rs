@@ -6,7 +6,7 @@
 
 use crate::memtable::Rng;
 use crate::simdb::*;
-use esker::internals::db::events::{Event, JobKind, watch};
+use esker::internals::db::events::{Event, EventLog, JobKind, watch};
 use esker::internals::db::handle::{Db, Snapshot};
 use esker::internals::db::read::ReadParams;
 use esker::internals::db::write::WriteParams;
@@ -15,6 +15,7 @@ use esker::internals::env::sim::fault::CallKind;
 use esker::internals::error::ErrorKind;
 use esker::internals::options::Options;
 use esker::internals::worker;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -413,6 +414,148 @@ fn a_failing_compaction_is_not_tried_again_at_once() {
     kernel.clear_faults();
     // Whoever asks does not wait for the pause to pass.
     compact(&db).expect("compacted");
+}
+
+#[test]
+fn a_compaction_that_failed_is_tried_again_by_itself() {
+    let kernel = SimKernel::new(13);
+    let db = open(&kernel, &manual()).expect("opens");
+    for _ in 0..4 {
+        fill(&db, &mut Rng::new(13), 20, 100);
+        db.flush().expect("flushed");
+    }
+    let before = rows(&db);
+    db.close(false).expect("closes");
+    drop(db);
+    fail_always(&kernel, CallKind::Create, ENOSPC);
+    let options = Options { deterministic: false, threads: 1, ..tiny() };
+    let core = open_core(&kernel, &options).expect("opens");
+    let deadline = Instant::now() + PATIENCE;
+    let mut work = core.work.lock();
+    while work.compaction.failure.is_none() {
+        let waited = core.progress.wait_until(&mut work, deadline);
+        assert!(!waited.timed_out(), "the compaction fails");
+    }
+    kernel.clear_faults();
+    // Nobody asks from here on; the first pause is a second.
+    while work.compaction.failure.is_some() {
+        let waited = core.progress.wait_until(&mut work, deadline);
+        assert!(!waited.timed_out(), "nobody has tried it again");
+    }
+    drop(work);
+    assert_eq!(core.keyspace.state.load().version.level(0).len(), 0, "level 0 is merged");
+    core.close(false).expect("closes");
+    assert!(rows(&reopen(&kernel, &manual()).expect("opens")) == before, "contents stay");
+}
+
+/// Which threads of the workers are inside a flush, and which inside a compaction or a part of one.
+#[derive(Default)]
+struct Busy {
+    inside: Vec<(thread::ThreadId, bool)>,
+    /// The most at one moment.
+    flushing: usize,
+    compacting: usize,
+}
+
+impl Busy {
+    fn note(&mut self, event: &Event) {
+        let flush = match event.kind {
+            JobKind::Flush => true,
+            JobKind::Compaction | JobKind::Part => false,
+            JobKind::NextLog | JobKind::Seal => return,
+        };
+        let entry = (thread::current().id(), flush);
+        if event.ended {
+            let at = self.inside.iter().rposition(|inside| *inside == entry);
+            self.inside.remove(at.expect("what ends has begun"));
+            return;
+        }
+        self.inside.push(entry);
+        let threads = |flush| {
+            let inside = self.inside.iter().filter(|inside| inside.1 == flush);
+            inside.map(|inside| inside.0).collect::<HashSet<_>>().len()
+        };
+        (self.flushing, self.compacting) =
+            (self.flushing.max(threads(true)), self.compacting.max(threads(false)));
+    }
+}
+
+/// The threads are there, another database wants eight: who has asked for one is served by one.
+#[test]
+fn a_database_has_one_flush_and_as_many_compactions_as_it_asked_for() {
+    let _alone = ONE_GATE.lock();
+    let many = Options { deterministic: false, threads: 8, ..manual() };
+    let greedy = open(&SimKernel::new(14), &many).expect("opens");
+    let busy: Arc<Mutex<Busy>> = Arc::default();
+    let options = Options {
+        threads: 1,
+        subcompactions: 4,
+        write_buffer: 2 << 10,
+        table_size: 1 << 10,
+        deterministic: false,
+        ..tiny()
+    };
+    let noted = busy.clone();
+    let db = open_watched(&SimKernel::new(15), &options, move |event| {
+        if !thread::current().name().is_some_and(|name| name.starts_with("esker-")) {
+            return;
+        }
+        noted.lock().expect("no panic under the lock").note(event);
+        if !event.ended {
+            // Who may run beside this one has the time to begin.
+            (0..5).for_each(|_| thread::yield_now());
+        }
+    });
+    thread::scope(|scope| {
+        for writer in 0..3u64 {
+            let db = &db;
+            scope.spawn(move || fill(db, &mut Rng::new(writer), 1_000, 400));
+        }
+        scope.spawn(|| (0..4).for_each(|_| compact(&db).expect("compacted")));
+    });
+    db.close(false).expect("closes");
+    greedy.close(false).expect("closes");
+    let busy = busy.lock().expect("no panic under the lock");
+    assert_eq!((busy.flushing, busy.compacting), (1, 1), "threads at one moment");
+}
+
+/// Without tasks every writer flushes what is full, and two must not flush the same memtable.
+#[test]
+fn a_second_flush_waits_for_the_first_also_in_calling_threads() {
+    let kernel = SimKernel::new(16);
+    let gate = Gate::new(JobKind::Flush, |running| running.len() == 2);
+    let watched = gate.clone();
+    let db = open_watched(&kernel, &manual(), move |event| watched.pass(event));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| fill(&db, &mut Rng::new(16), 40, 100));
+        assert!(gate.holds_one(), "a flush was due");
+        let seq = db.latest_seq().expect("open");
+        for n in 0..2 {
+            let db = &db;
+            scope.spawn(move || db.put(&buffered(), &key(n), b"beside").expect("written"));
+        }
+        // Behind its write each of the two looks for something to flush.
+        until("both write", || db.latest_seq().expect("open") >= seq + 2);
+        (0..200).for_each(|_| thread::yield_now());
+        let (two, begun) = (gate.opened_by_itself(), !first.is_finished());
+        gate.open();
+        assert!(!two && begun, "a flush began beside another");
+    });
+}
+
+#[test]
+fn a_span_ends_also_when_its_job_panics() {
+    let log = EventLog::new();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let job = log.job(JobKind::Compaction, 1, 2);
+        let _part = log.part(job.event(), 1, 3);
+        panic!("planned");
+    }));
+    assert!(ended.is_err());
+    let events = log.events();
+    let over = |event: &Event| Event { ended: true, ..*event };
+    assert_eq!(events.len(), 4, "{events:?}");
+    assert_eq!(events[2..], [over(&events[1]), over(&events[0])]);
 }
 
 #[test]
