@@ -6,9 +6,12 @@ use esker::internals::db::write::WriteParams;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::env::sim::fault::CallKind;
+use esker::internals::env::sim::slow::Held;
 use esker::internals::error::ErrorKind;
+use esker::internals::key::EntryKind;
 use esker::internals::options::{Durability, Options};
 use std::thread;
+use std::time::{Duration, Instant};
 
 fn group() -> WriteParams {
     with(Durability::Group)
@@ -151,6 +154,30 @@ fn the_interval_syncs_what_was_logged_and_leaves_an_idle_database_alone() {
     assert!((1..=3).contains(&syncs), "{syncs} syncs");
     db.put(&with(Durability::Unlogged), b"u", b"v").expect("written");
     db.close(false).expect("closes while the clock is down");
+}
+
+/// The clock is taken down before the sync: one that was wound up meanwhile would else be forgotten with the write.
+#[test]
+fn a_write_beside_a_sync_of_the_interval_is_synced_by_the_next_one() {
+    let kernel = SimKernel::new(10);
+    let options = Options { sync_interval_us: 1_000, deterministic: false, ..calm() };
+    let core = open_core(&kernel, &options).expect("opens");
+    let put = |n| core.write_one(&buffered(), EntryKind::Put, &key(n), b"v").expect("written");
+    assert!(core.wait_durable(put(0), u64::MAX).expect("the interval syncs"));
+    kernel.hold(Held::Calls(CallKind::Fdatasync));
+    let covered = put(1);
+    // Taken down, and the sync is under way or about to be. Nobody would take it down while the sync is held.
+    let start = Instant::now();
+    while core.sync_interval.since_us().is_some() && start.elapsed() < Duration::from_secs(5) {
+        thread::yield_now();
+    }
+    let missed = put(2);
+    kernel.release();
+    for seq in [covered, missed] {
+        let durable = core.wait_durable(seq, 10_000_000).expect("waited");
+        assert!(durable, "{seq} was forgotten");
+    }
+    core.close(false).expect("closes");
 }
 
 #[test]

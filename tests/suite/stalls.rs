@@ -9,9 +9,11 @@ use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::fault::CallKind;
 use esker::internals::env::sim::slow::Held;
 use esker::internals::error::ErrorKind;
+use esker::internals::key::EntryKind;
 use esker::internals::options::Options;
 use esker::internals::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Threads behind the scenes, memtables of a page.
 fn narrow() -> Options {
@@ -200,6 +202,51 @@ fn a_job_that_fails_slows_nobody_and_a_stop_answers_with_its_error() {
         thread::yield_now();
     }
     assert_ended(&db);
+}
+
+/// A database whose level 0 is long enough to slow writers down, and whose compactions fail.
+#[test]
+fn a_slow_down_is_passed_over_while_a_job_fails() {
+    let kernel = SimKernel::new(9);
+    let core = open_core(&kernel, &narrow()).expect("opens");
+    let put = |n, params: &WriteParams| core.write_one(params, EntryKind::Put, &key(n), &VALUE);
+    let mut n = 0;
+    kernel.hold(Held::ReadsFromStart);
+    while core.pacer.price() == 0 {
+        for _ in 0..20 {
+            put(n, &buffered()).expect("written");
+            n += 1;
+        }
+        core.flush().expect("flushes go on");
+    }
+    fail_always(&kernel, CallKind::Pread, EIO);
+    kernel.release();
+    let mut work = core.work.lock();
+    while work.compaction.failure.is_none() {
+        core.progress.wait(&mut work);
+    }
+    drop(work);
+    core.pacer.owe_until(Instant::now() + Duration::from_secs(60));
+    assert!(core.pacer.due().is_some(), "something is owed");
+    let brief = WriteParams { timeout_us: 5_000_000, ..buffered() };
+    put(n, &brief).expect("it does not wait for what cannot get better");
+    assert_eq!(core.pacer.due(), None, "what was owed is forgotten");
+    kernel.clear_faults();
+    core.close(false).expect("closes");
+}
+
+#[test]
+fn at_full_speed_nothing_is_due_also_when_something_was_owed() {
+    let core = open_core(&SimKernel::new(10), &calm()).expect("opens");
+    let pacer = &core.pacer;
+    pacer.charge(u64::MAX);
+    pacer.set_price(64);
+    assert_eq!(pacer.due(), None, "what was written at full speed is paid for");
+    pacer.charge(u64::MAX);
+    assert!(pacer.due().is_some(), "something is owed");
+    pacer.set_price(0);
+    assert_eq!(pacer.due(), None, "nobody waits at full speed");
+    core.close(false).expect("closes");
 }
 
 #[test]
