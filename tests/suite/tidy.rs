@@ -306,6 +306,249 @@ fn no_result_is_thrown_away() {
     assert_eq!(planted("a.rs", "fn f() { let x = file.sync().ok(); }", swallowed), 0);
 }
 
+/// Counters that are read: a relaxed number that lags behind decides nothing.
+fn read_counters(file: &SourceFile) -> Vec<String> {
+    let mut findings = Vec::new();
+    if file.path == "db/stats.rs" {
+        let all = words(&file.shipped, "Ordering::").into_iter();
+        let strict = all.filter(|at| !file.shipped[*at..].starts_with("Ordering::Relaxed"));
+        findings.extend(strict.map(|at| found_at(file, at, "counters are relaxed")));
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for at in words(&file.shipped, "stats.") {
+        let rest = &file.shipped[at + "stats.".len()..];
+        let name: String = rest.chars().take_while(|c| is_name(*c)).collect();
+        let reads = rest[name.len()..].trim_start().starts_with(".get()");
+        // The texts and numbers for users, and the line about the opening.
+        let tells = file.path == "db/property.rs"
+            || (file.path == "db/open.rs" && name.starts_with("recovered_"));
+        if reads && !tells {
+            findings.push(found_at(file, at, &format!("the counter {name} is read")));
+        }
+    }
+    findings
+}
+
+#[test]
+fn counters_are_told_and_decide_nothing() {
+    every_file(read_counters);
+    let decides = "fn f() { if self.stats.puts.get() > 3 {} }";
+    assert_eq!(planted("db/write.rs", decides, read_counters), 1);
+    assert_eq!(planted("db/open.rs", decides, read_counters), 1);
+    assert_eq!(planted("db/property.rs", decides, read_counters), 0);
+    assert_eq!(planted("db/write.rs", "fn f() { self.stats.puts.add(3) }", read_counters), 0);
+    let strict = "fn f() { self.0.load(Ordering::Acquire) }";
+    assert_eq!(planted("db/stats.rs", strict, read_counters), 1);
+}
+
+/// What `db/events` keeps for tests is there with the feature `internals` only: each field of its log but the number
+/// of jobs, and what is done to them.
+fn kept_events(file: &SourceFile) -> Vec<String> {
+    if file.path != "db/events.rs" {
+        return Vec::new();
+    }
+    let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
+    let only_tests = "#[cfg(feature = \"internals\")]";
+    let start = lines.iter().position(|line| *line == "pub struct EventLog {");
+    let Some(start) = start else { return vec!["src/db/events.rs: no EventLog".to_owned()] };
+    let fields = (start + 1..).take_while(|at| lines.get(*at).is_some_and(|line| *line != "}"));
+    let bare = fields.filter(|at| {
+        let counts = lines[*at] == "jobs: AtomicU64," || lines[*at].starts_with('#');
+        !counts && lines[at - 1] != only_tests
+    });
+    let bare: Vec<usize> = bare.collect();
+    let mut findings: Vec<String> =
+        bare.iter().map(|at| format!("src/db/events.rs:{}: kept in every build", at + 1)).collect();
+    let shipped = "#[cfg(not(feature = \"internals\"))]\n    fn record(&self, _event: Event) {}\n";
+    if !file.text.contains(shipped) {
+        findings.push("src/db/events.rs: `record` does something in every build".to_owned());
+    }
+    findings
+}
+
+#[test]
+fn events_are_kept_for_tests_only() {
+    every_file(kept_events);
+    let log = "pub struct EventLog {\n    jobs: AtomicU64,\n    #[cfg(feature = \"internals\")]\n    kept: X,\n}\n";
+    let record =
+        "    #[cfg(not(feature = \"internals\"))]\n    fn record(&self, _event: Event) {}\n";
+    assert_eq!(planted("db/events.rs", &format!("{log}{record}"), kept_events), 0);
+    assert_eq!(planted("db/events.rs", log, kept_events), 1);
+    let bare = log.replace("    #[cfg(feature = \"internals\")]\n", "");
+    assert_eq!(planted("db/events.rs", &format!("{bare}{record}"), kept_events), 1);
+}
+
+/// What reaches files, as the rooms of `db` write it.
+const FILE_CALLS: [&str; 17] = [
+    "dir.",
+    "fs.",
+    "tables.reader(",
+    "log_sync.sync(",
+    "log_sync.seal(",
+    "log.append(",
+    "log.start(",
+    "log.close(",
+    "log.stamp_if_useful(",
+    "set.apply(",
+    "set.settle(",
+    "set.revive(",
+    "prepare::",
+    "run::run(",
+    "flush::flush_memtables(",
+    "job.run(",
+    "job.finish(",
+];
+/// What begins so and does not.
+const NO_FILE_CALLS: [&str; 9] = [
+    "dir.path(",
+    "dir.clone(",
+    "dir.failed_syncs(",
+    "fs.clone(",
+    "fs.keeps(",
+    "fs.now_micros(",
+    "fs.random_id(",
+    "fs.random_u64(",
+    "fs.unix_seconds(",
+];
+
+fn file_calls(code: &str) -> Vec<usize> {
+    let mut found: Vec<usize> = FILE_CALLS.iter().flat_map(|call| words(code, call)).collect();
+    found.retain(|at| !NO_FILE_CALLS.iter().any(|call| code[*at..].starts_with(call)));
+    found
+}
+
+/// Blanks closures that are handed to other threads: `move |core| ...`.
+fn without_tasks(code: &str) -> String {
+    let mut out = code.to_owned();
+    for at in words(code, "move |") {
+        let from = code[at + 6..].find('|').map_or(code.len(), |i| at + 6 + i + 1);
+        let (mut end, bytes) = (from, code.as_bytes());
+        while end < code.len() && !matches!(bytes[end], b';' | b',' | b')' | b'}') {
+            let opens = matches!(bytes[end], b'(' | b'{' | b'[');
+            end = if opens { closing(code, end) } else { end + 1 };
+        }
+        let blank: String =
+            code[at..end].chars().map(|c| if c == '\n' { c } else { ' ' }).collect();
+        if blank.len() == end - at {
+            out.replace_range(at..end, &blank);
+        }
+    }
+    out
+}
+
+/// Methods of the engine that `code` calls.
+fn calls(code: &str) -> Vec<(usize, String)> {
+    let doors = ["self.", "core.", "DbCore::"];
+    let starts =
+        doors.iter().flat_map(|door| words(code, door).into_iter().map(|at| at + door.len()));
+    let named = starts.map(|at| {
+        let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+        (at, code[at..].chars().take_while(is_name).collect::<String>())
+    });
+    named.collect()
+}
+
+/// Functions of the rooms of `db` that reach files, by themselves or through each other, by their names.
+fn reach_files(rooms: &[(String, String)]) -> Vec<String> {
+    let mut bodies: Vec<(String, &str)> = Vec::new();
+    for (_, code) in rooms {
+        for at in words(code, "fn") {
+            let name: String =
+                code[at + 3..].chars().take_while(|c| *c != '(' && *c != '<').collect();
+            let Some(body) = code[at..].find(['{', ';']).map(|i| at + i) else { continue };
+            bodies.push((name, &code[body..closing(code, body)]));
+        }
+    }
+    let mut reaching: Vec<String> = Vec::new();
+    loop {
+        let before = reaching.len();
+        for (name, body) in &bodies {
+            let reaches = !file_calls(body).is_empty()
+                || calls(body).iter().any(|(_, called)| reaching.contains(called));
+            if reaches && !reaching.contains(name) {
+                reaching.push(name.clone());
+            }
+        }
+        if reaching.len() == before {
+            return reaching;
+        }
+    }
+}
+
+/// From where to where the guard lives that `.lock()` at `at` gives.
+fn guarded(code: &str, at: usize) -> std::ops::Range<usize> {
+    let start = code[..at].rfind([';', '{', '}']).map_or(0, |i| i + 1);
+    let behind = at + code[at..].find("()").map_or(0, |i| i + 2);
+    let statement = code[start..at].trim_start();
+    let binds = statement.strip_prefix("let ").filter(|_| code[behind..].starts_with(';'));
+    let (mut end, bytes) = (behind, code.as_bytes());
+    while end < code.len() && bytes[end] != b'}' && (binds.is_some() || bytes[end] != b';') {
+        let opens = matches!(bytes[end], b'(' | b'{' | b'[');
+        end = if opens { closing(code, end) } else { end + 1 };
+    }
+    let Some(binds) = binds else { return start..end };
+    let name = binds.trim_start_matches("mut ").split([' ', ':', '=']).next().unwrap_or("");
+    let dropped = code[behind..end].find(&format!("drop({name})"));
+    behind..dropped.map_or(end, |i| behind + i)
+}
+
+/// Files that are reached with `work` or `claims` held. The publish lock is inside `db/read_state`, which cannot
+/// reach any.
+fn files_under_short_locks(files: &[SourceFile]) -> Vec<String> {
+    let of_db = files.iter().filter(|file| file.path.starts_with("db/"));
+    let rooms: Vec<(String, String)> =
+        of_db.map(|file| (file.path.clone(), without_tasks(&file.shipped))).collect();
+    let reaching = reach_files(&rooms);
+    let mut findings = Vec::new();
+    for (path, code) in &rooms {
+        let mut found = |at: usize, what: &str| {
+            findings.push(format!("src/{path}:{}: {what} under a short lock", line_of(code, at)));
+        };
+        if path == "db/read_state.rs" {
+            let doors = ["crate::env", "crate::table", "crate::db"].into_iter();
+            doors.flat_map(|door| words(code, door)).for_each(|at| found(at, "a door to files"));
+        }
+        for lock in [".work.lock()", ".claims.lock()"].iter().flat_map(|lock| words(code, lock)) {
+            let region = guarded(code, lock);
+            let (from, held) = (region.start, &code[region]);
+            file_calls(held).into_iter().for_each(|at| found(from + at, "a file"));
+            let called = calls(held).into_iter().filter(|(_, name)| reaching.contains(name));
+            called.for_each(|(at, name)| found(from + at, &name));
+        }
+    }
+    findings
+}
+
+#[test]
+fn no_file_is_reached_under_a_short_lock() {
+    let findings = files_under_short_locks(&sources());
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    let rooms = |text: &str| {
+        let removes = "fn remove(&self) { self.dir.unlink(x); }\nfn tidy(&self) { self.remove(); }";
+        [SourceFile::new("db/obsolete.rs", removes), SourceFile::new("db/background.rs", text)]
+    };
+    for bad in [
+        "fn f(&self) { let mut work = self.work.lock(); work.n += 1; self.dir.stat(x) }",
+        "fn f(&self) { let claims = self.claims.lock(); if claims.any { self.tidy(); } }",
+        "fn f(&self) { let work = core.work.lock(); core.remove(); drop(work); }",
+        "fn f(&self) { self.tidy_with(&mut self.work.lock(), self.dir.list()) }",
+        "fn f(&self) { self.tidy(self.work.lock()) }",
+    ] {
+        assert_eq!(files_under_short_locks(&rooms(bad)).len(), 1, "{bad}");
+    }
+    for good in [
+        "fn f(&self) { let work = self.work.lock(); drop(work); self.tidy(); }",
+        "fn f(&self) { { let work = self.work.lock(); work.any(); } self.tidy(); }",
+        "fn f(&self) { self.work.lock().stopping = true; self.tidy(); }",
+        "fn f(&self) { let w = self.work.lock(); self.submit(lane, move |core| core.tidy()); }",
+        "fn f(&self) { let work = self.work.lock(); self.log(|| self.dir.path()); }",
+    ] {
+        assert!(files_under_short_locks(&rooms(good)).is_empty(), "{good}");
+    }
+    let state = [SourceFile::new("db/read_state.rs", "use crate::table::handle::TableCache;")];
+    assert_eq!(files_under_short_locks(&state).len(), 1);
+}
+
 #[test]
 fn every_vector_of_the_format_page_is_used() {
     let page = read("docs/FORMAT.md");
