@@ -57,7 +57,9 @@ fn the_document_lists_every_name_with_its_type_and_meaning() {
 #[test]
 fn values_are_those_of_the_statistics() {
     let db = busy();
-    let all = parse(&db.metrics_text(3).unwrap());
+    let text = db.metrics_text(3).unwrap();
+    assert!(text.is_ascii(), "{text}");
+    let all = parse(&text);
     let stats = db.stats();
     for (name, value) in [
         ("esker_puts_total", "200".to_owned()),
@@ -105,6 +107,7 @@ fn json_holds_every_number_once() {
     let per_level = 7;
     let pairs = text.matches("\":").count();
     assert_eq!(pairs, names - per_level + 1 + levels * per_level, "{text}");
+    assert!(text.is_ascii(), "{text}");
     assert!(text.starts_with("{\"puts\":200,") && text.ends_with("]}\n"), "{text}");
     assert!(text.contains("\"live_pins\":2,") && text.contains("\"level\":[{\"tables\":"));
 }

@@ -190,6 +190,35 @@ fn sizes_are_estimated_in_every_order() {
     }
 }
 
+/// A walk over the entries of the range would compare each with its end.
+#[test]
+fn an_estimate_looks_at_few_of_the_entries() {
+    let comparisons = std::sync::Arc::new(AtomicI64::new(0));
+    let counted = comparisons.clone();
+    let counting = move |a: &[u8], b: &[u8]| {
+        counted.fetch_add(1, Memory::Relaxed);
+        a.cmp(b)
+    };
+    let order = custom("counting", true, Box::new(counting));
+    let options = Options { write_buffer: 64 << 20, table_size: 64 << 20, ..ordered(&order) };
+    let db = open(&SimKernel::new(14), &options).expect("a new database");
+    for n in 0..20_000u64 {
+        db.put(&buffered(), &n.to_be_bytes(), b"value").expect("it writes");
+    }
+    for when in ["in a memtable", "in a table"] {
+        let (lower, upper) = (100u64.to_be_bytes(), 19_900u64.to_be_bytes());
+        let (range, mut sizes) = ([(Some(&lower[..]), Some(&upper[..]))], [0]);
+        // The first time opens the table, which looks its index over.
+        db.approximate_sizes(&range, &mut sizes).expect("an estimate");
+        let before = comparisons.load(Memory::Relaxed);
+        db.approximate_sizes(&range, &mut sizes).expect("an estimate");
+        let cost = comparisons.load(Memory::Relaxed) - before;
+        assert!(sizes[0] > 0 && cost < 1_000, "{when}: {cost} comparisons for {sizes:?}");
+        db.flush().expect("it flushes");
+    }
+    assert_eq!(shape(&db).iter().sum::<u64>(), 1, "one table");
+}
+
 #[test]
 fn keys_that_only_compare_equal_are_one_key_and_no_filter_hides_them() {
     let ignoring_case = |a: &[u8], b: &[u8]| a.to_ascii_lowercase().cmp(&b.to_ascii_lowercase());
