@@ -164,7 +164,7 @@ fn a_write_beside_a_sync_of_the_interval_is_synced_by_the_next_one() {
     let core = open_core(&kernel, &options).expect("opens");
     let put = |n| core.write_one(&buffered(), EntryKind::Put, &key(n), b"v").expect("written");
     assert!(core.wait_durable(put(0), u64::MAX).expect("the interval syncs"));
-    kernel.hold(Held::Calls(CallKind::Fdatasync));
+    let _held = hold(&kernel, Held::Calls(CallKind::Fdatasync));
     let covered = put(1);
     // Taken down, and the sync is under way or about to be. Nobody would take it down while the sync is held.
     let start = Instant::now();

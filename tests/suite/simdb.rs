@@ -9,6 +9,7 @@ use esker::internals::env::api::Fs;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::env::sim::crash::CrashPolicy;
 use esker::internals::env::sim::fault::{CallKind, Fault};
+use esker::internals::env::sim::slow::Held;
 use esker::internals::error::{ErrorKind, Result};
 use esker::internals::options::{Durability, Options};
 use esker::internals::sync::Arc;
@@ -183,4 +184,20 @@ pub fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
 /// How many tables each level holds.
 pub fn shape(db: &Db) -> Vec<u64> {
     db.stats().level.iter().map(|level| level.tables).collect()
+}
+
+/// A disk that is held; it is let go at the end, also when a test fails: closing the database would wait for it.
+pub struct HeldDisk(Arc<SimKernel>);
+
+impl Drop for HeldDisk {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// Holds calls of the disk until the result is dropped or they are released.
+#[must_use = "what is held is let go with it"]
+pub fn hold(kernel: &Arc<SimKernel>, what: Held) -> HeldDisk {
+    kernel.hold(what);
+    HeldDisk(kernel.clone())
 }

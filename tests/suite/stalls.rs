@@ -65,7 +65,7 @@ fn write_against_a_held_disk(
     enough: impl Fn(&Db) -> bool,
 ) -> Db {
     let db = warm(kernel, options);
-    kernel.hold(held);
+    let _held = hold(kernel, held);
     thread::scope(|scope| {
         let writer = scope.spawn(|| write_all(&db, count));
         while !enough(&db) && !writer.is_finished() {
@@ -114,7 +114,7 @@ fn writers_slow_down_then_stop_at_what_level_0_holds_and_go_on() {
 fn between_the_limits_writers_wait_for_what_they_owe() {
     let kernel = SimKernel::new(8);
     let db = warm(&kernel, &narrow());
-    kernel.hold(Held::ReadsFromStart);
+    let _held = hold(&kernel, Held::ReadsFromStart);
     let mut n = 0;
     while db.stats().level[0].bytes < 24 * (4 << 10) {
         for _ in 0..20 {
@@ -124,16 +124,25 @@ fn between_the_limits_writers_wait_for_what_they_owe() {
         db.flush().expect("flushes go on");
     }
     let before = counter(&db, "slowdowns");
-    // Half-way to the stop, 4 MiB owe more than a hundred milliseconds.
-    db.put(&buffered(), b"large", &vec![7; 4 << 20]).expect("written");
     let no_stall = WriteParams { no_stall: true, ..buffered() };
-    assert_eq!(kind(db.put(&no_stall, b"hurried", b"1")), Some(ErrorKind::Timeout));
     let brief = WriteParams { timeout_us: 1_000, ..buffered() };
-    assert_eq!(kind(db.put(&brief, b"hurried", b"1")), Some(ErrorKind::Timeout));
-    assert_eq!(counter(&db, "slowdowns"), before + 1);
+    // Half-way to the stop, 4 MiB owe more than a hundred milliseconds. A machine that has others to serve may let as much
+    // time pass before the next write.
+    let owes = (0..100).any(|n| {
+        db.put(&buffered(), b"large", &vec![7; 4 << 20]).expect("written");
+        let (first, second) = (format!("hurried {n}"), format!("brief {n}"));
+        let answers = [
+            kind(db.put(&no_stall, first.as_bytes(), b"1")),
+            kind(db.put(&brief, second.as_bytes(), b"1")),
+        ];
+        for (key, answer) in [first, second].iter().zip(&answers) {
+            assert_eq!(get(&db, key.as_bytes()).is_none(), answer.is_some(), "{key}: {answer:?}");
+        }
+        answers == [Some(ErrorKind::Timeout); 2]
+    });
+    assert!(owes && counter(&db, "slowdowns") > before);
     assert!(db.stats().slowdown_us >= 1_000, "it waited out its time");
     db.put(&buffered(), b"small", b"1").expect("written after a wait");
-    assert_eq!(get(&db, b"hurried"), None);
     kernel.release();
     assert_eq!(db.stats().stalls, 0, "nobody stopped");
     assert_ended(&db);
@@ -211,7 +220,7 @@ fn a_slow_down_is_passed_over_while_a_job_fails() {
     let core = open_core(&kernel, &narrow()).expect("opens");
     let put = |n, params: &WriteParams| core.write_one(params, EntryKind::Put, &key(n), &VALUE);
     let mut n = 0;
-    kernel.hold(Held::ReadsFromStart);
+    let _held = hold(&kernel, Held::ReadsFromStart);
     while core.pacer.price() == 0 {
         for _ in 0..20 {
             put(n, &buffered()).expect("written");
@@ -253,7 +262,7 @@ fn at_full_speed_nothing_is_due_also_when_something_was_owed() {
 fn a_close_ends_a_stall() {
     let kernel = SimKernel::new(7);
     let db = warm(&kernel, &narrow());
-    kernel.hold(Held::Calls(CallKind::Create));
+    let _held = hold(&kernel, Held::Calls(CallKind::Create));
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
             (0..10_000).find_map(|n| db.put(&buffered(), &key(n), &VALUE).err()).map(|e| e.kind())
