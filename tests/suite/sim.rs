@@ -13,6 +13,7 @@ use esker::internals::env::api::{Dir, File, Fs};
 use esker::internals::env::sim::{CrashPolicy, SimKernel};
 use esker::internals::error::Area;
 use esker::internals::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A kernel whose directory /db is durable, and that directory.
 fn kernel_with_db(seed: u64) -> (Arc<SimKernel>, Dir) {
@@ -135,4 +136,55 @@ fn open_files_outlive_their_names_and_free_nothing_others_use() {
     assert_eq!(kernel.used(), 4);
     drop(file);
     assert_eq!(kernel.used(), 0);
+}
+
+#[test]
+fn numbers_of_inodes_are_never_used_twice() {
+    let (kernel, dir) = kernel_with_db(1);
+    let mut last = dir.stat_self().unwrap().inode;
+    // Enough of them to make the kernel sweep its inodes more than once; each is the last, and is gone.
+    for _ in 0..1000 {
+        let inode = create(&dir, "a").stat().unwrap().inode;
+        assert!(inode > last, "{inode} after {last}");
+        last = inode;
+        dir.unlink("a").unwrap();
+        dir.sync().unwrap();
+    }
+    let rebooted = Fs::Sim(kernel.crash(CrashPolicy::Kill, 1));
+    let dir = rebooted.open_dir(b"/db", 0o600).unwrap();
+    assert!(create(&dir, "a").stat().unwrap().inode > last, "nor in the next life");
+}
+
+#[test]
+fn a_file_that_a_crash_may_bring_back_is_kept_for_it() {
+    let (kernel, dir) = kernel_with_db(1);
+    let fs = Fs::Sim(Arc::clone(&kernel));
+    fs.make_dir(b"/other", 0o700).unwrap();
+    let other = fs.open_dir(b"/other", 0o600).unwrap();
+    drop(create_synced(&dir, "kept", b"kept"));
+    dir.unlink("kept").unwrap();
+    for i in 0..1000 {
+        let name = format!("{i}");
+        drop(create(&other, &name));
+        other.unlink(&name).unwrap();
+        other.sync().unwrap();
+    }
+    assert_eq!(image_of(&kernel, CrashPolicy::OnlySynced, 1, "kept").unwrap(), b"kept");
+    dir.sync().unwrap();
+    assert_eq!(image_of(&kernel, CrashPolicy::OnlySynced, 1, "kept"), None);
+}
+
+/// Campaigns make millions of small calls on files that have grown large.
+#[test]
+fn small_calls_on_a_large_file_do_not_copy_it() {
+    let (_kernel, dir) = kernel_with_db(1);
+    let file = create_synced(&dir, "large", &vec![1; 32 << 20]);
+    // Copying the file each time takes minutes; done right it is some milliseconds.
+    let begun = Instant::now();
+    for n in 0..8000 {
+        file.write_all_at(&[2], n * 4096).unwrap();
+        file.sync_data().unwrap();
+        file.read_exact_at(&mut [0], n).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(10), "{n} calls");
+    }
 }

@@ -202,6 +202,34 @@ fn frozen_kernel_refuses_every_call_and_changes_nothing() {
 }
 
 #[test]
+fn who_looks_at_a_disk_or_tampers_with_it_is_neither_counted_nor_stopped() {
+    let (kernel, _fs, _dir, file) = world();
+    for call in CallKind::ALL {
+        kernel.set_fault(Fault { call, nth: 1, errno: libc::EIO, forever: true, short: false });
+    }
+    kernel.freeze_after(0);
+    file.truncate(0).unwrap_err();
+    let counted = || {
+        let kinds = CallKind::ALL.map(|call| kernel.count(call));
+        (kernel.calls(), kernel.calls_before_syncs(), kernel.faults_fired(), kinds)
+    };
+    let before = counted();
+    let empty = kernel.directory_hash("/none");
+    let hash = kernel.directory_hash("/db");
+    assert_ne!(hash, empty);
+    kernel.write_file("/db", "b", b"12");
+    kernel.corrupt("/db", "b", 1, 1);
+    assert_eq!(kernel.read_file("/db", "b").unwrap(), b"13");
+    let shown = [("a".to_owned(), b"12345678".to_vec()), ("b".to_owned(), b"13".to_vec())];
+    assert_eq!((kernel.files("/db"), kernel.used()), (shown.into(), 10));
+    assert_ne!(kernel.directory_hash("/db"), hash);
+    assert!(kernel.remove_file("/db", "b"));
+    assert_eq!((kernel.read_file("/db", "b"), kernel.directory_hash("/db")), (None, hash));
+    kernel.sync_all();
+    assert!(kernel.frozen() && counted() == before);
+}
+
+#[test]
 fn full_disk_refuses_growth_until_something_is_removed() {
     let (kernel, _fs, dir, file) = world();
     kernel.set_capacity(100);
