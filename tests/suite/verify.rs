@@ -164,6 +164,34 @@ fn every_damaged_table_is_told_and_an_open_database_tells_the_same() {
 }
 
 #[test]
+fn every_damaged_block_of_a_table_is_told_in_its_order() {
+    let kernel = SimKernel::new(55);
+    let db = open(&kernel, &calm()).expect("opens");
+    fill(&db, 1000);
+    db.flush().expect("flushed");
+    let tables = names(&kernel, ".sst");
+    assert_eq!(tables.len(), 1);
+    let blocks = [0, 3 * 4096, 7 * 4096];
+    for start in blocks {
+        kernel.corrupt("/db", &tables[0], start + 100, 1);
+    }
+    let expect = |said: Said, what: &str| {
+        assert_eq!(kind(said.result), Some(ErrorKind::Corrupt), "{what}");
+        let places: Vec<_> =
+            said.findings.iter().map(|e| (e.detail().file_number, e.detail().offset)).collect();
+        assert_eq!(places, blocks.map(|start| (number(&tables[0]), start)), "{what}");
+    };
+    let levels = [VerifyLevel::Checksums, VerifyLevel::Full];
+    for level in levels {
+        expect(of_db(&db, level), &format!("open, {level:?}"));
+    }
+    db.close(false).expect("closes");
+    for level in levels {
+        expect(of_path(&kernel, level), &format!("closed, {level:?}"));
+    }
+}
+
+#[test]
 fn missing_cut_and_exchanged_tables_are_found_by_their_metadata() {
     let kernel = closed();
     let tables: Vec<_> = needed(&kernel).into_iter().filter(|(n, _)| n.ends_with(".sst")).collect();

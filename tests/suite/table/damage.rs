@@ -8,12 +8,15 @@ use esker::internals::compress::Codec;
 use esker::internals::env::path::FileKind;
 use esker::internals::env::sim::fault::{CallKind, Fault};
 use esker::internals::error::{ErrorKind, Result};
+use esker::internals::filter::blocked::FILTER_HEADER_LEN;
 use esker::internals::hash::hash64;
 use esker::internals::iter::internal::InternalIterator;
 use esker::internals::key::{EntryKind, TAG_MAX, make_tag};
 use esker::internals::order::Order;
 use esker::internals::sync::Arc;
-use esker::internals::table::index::Index;
+use esker::internals::table::check::{Step, check_table};
+use esker::internals::table::format::{FOOTER_LEN, Footer, SectionHandle, salt_of};
+use esker::internals::table::index::{Index, IndexBuilder, Refused};
 use esker::internals::table::meta::TableMeta;
 use esker::internals::table::properties::TableProperties;
 use esker::internals::table::reader::{Access, TableReader};
@@ -194,6 +197,156 @@ fn exercise(block: Block, rng: &mut Rng) {
         iter.seek_before(&Order::Bytewise, &key, TAG_MAX).unwrap();
         assert!(!iter.valid() || iter.key() < &key[..]);
     }
+}
+
+/// A block with these entries as the builder lays it out, whatever their order.
+fn block_of(order: &Order, entries: &[(&[u8], u64)]) -> Vec<u8> {
+    let mut builder = BlockBuilder::new(Codec::None, order.clone());
+    for (key, seq) in entries {
+        builder.add(key, make_tag(*seq, EntryKind::Put), b"").unwrap();
+    }
+    let mut out = Vec::new();
+    builder.finish(&mut out, 0, |len| len.next_multiple_of(8)).unwrap();
+    out
+}
+
+fn refusal(bytes: Vec<u8>, order: &Order) -> Option<(ErrorKind, String)> {
+    let error = Block::parse(bytes, order, 1, 0).err()?;
+    Some((error.kind(), error.detail().message.clone()))
+}
+
+fn assert_refused(bytes: Vec<u8>, order: &Order, kind: ErrorKind, what: &str) {
+    let refused = refusal(bytes, order);
+    let as_wanted = refused.as_ref().is_some_and(|(k, said)| *k == kind && said.contains(what));
+    assert!(as_wanted, "{order:?}, {what}: {refused:?}");
+}
+
+#[test]
+fn a_block_that_ascends_by_its_bytes_only_is_refused_in_another_order() {
+    // Suffixes "" and a zero byte: the column of prefixes is zero, as another order wants it, and right for bytes too.
+    let keys: [(&[u8], u64); 2] = [(b"\0", 1), (b"\0\0", 1)];
+    let bytes = block_of(&Order::Reverse, &keys);
+    assert_refused(bytes.clone(), &Order::Reverse, ErrorKind::Corrupt, "out of order");
+    assert!(refusal(bytes, &Order::Bytewise).is_none(), "by bytes nothing is wrong with it");
+    let backwards = block_of(&Order::Reverse, &[keys[1], keys[0]]);
+    assert_eq!(refusal(backwards, &Order::Reverse), None);
+}
+
+#[test]
+fn keys_too_long_and_kinds_unknown_are_refused_in_every_order() {
+    let long = |len: usize, last: u8| [vec![7; len - 1], vec![last]].concat();
+    for order in [Order::Bytewise, Order::Reverse] {
+        let pair = |a: Vec<u8>, b: Vec<u8>| match order {
+            Order::Bytewise => block_of(&order, &[(&a, 1), (&b, 1)]),
+            _ => block_of(&order, &[(&b, 1), (&a, 1)]),
+        };
+        assert_eq!(refusal(pair(long(65_535, 1), long(65_535, 2)), &order), None);
+        let too_long = pair(long(65_536, 1), long(65_536, 2));
+        assert_refused(too_long, &order, ErrorKind::Corrupt, "longer than any key may be");
+        // Tags of four bytes and of eight: header, prefixes and offsets come before them.
+        for seqs in [[1, 1], [1 << 40, 1]] {
+            let keys: [&[u8]; 2] = if order.is_bytewise() { [b"a", b"b"] } else { [b"b", b"a"] };
+            let good = block_of(&order, &[(keys[0], seqs[0]), (keys[1], seqs[1])]);
+            let (first, width) = (16 + 2 * 4 + 3 * 2, if seqs[0] == 1 { 4 } else { 8 });
+            assert_eq!(refusal(good.clone(), &order), None);
+            for at in [first, first + width] {
+                let with_kind = |kind| {
+                    let mut bad = good.clone();
+                    assert_eq!(bad[at], EntryKind::Put as u8);
+                    bad[at] = kind;
+                    bad
+                };
+                assert_refused(with_kind(0x80), &order, ErrorKind::Corrupt, "an impossible kind");
+                assert_refused(with_kind(3), &order, ErrorKind::Format, "a kind this version");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_that_contradicts_itself_is_refused_and_says_why() {
+    // Fences are eight bytes, and every 64th is repeated before them; separators are of one length.
+    const BLOCKS: usize = 70;
+    let mut builder = IndexBuilder::new(Order::Bytewise);
+    let key = |at: usize| format!("{at:02}").into_bytes();
+    for at in 0..BLOCKS {
+        let next = (at + 1 < BLOCKS).then(|| key(at + 1));
+        builder.add((at as u64 + 1) * 64, &key(at), next.as_deref()).unwrap();
+    }
+    let good = builder.finish().unwrap();
+    let place = |n: usize| {
+        let at = 12 + 4 * n;
+        u32::from_le_bytes(good[at..at + 4].try_into().unwrap()) as usize
+    };
+    let [top, fence, block, separator, heap] = [0, 1, 2, 3, 4].map(place);
+    let swap = |bytes: &mut [u8], a: usize, b: usize, len: usize| {
+        (0..len).for_each(|n| bytes.swap(a + n, b + n));
+    };
+    let open = |bytes| Index::open(bytes, &Order::Bytewise, BLOCKS as u64 * 64);
+    assert_eq!(open(good.clone()).unwrap().count(), BLOCKS);
+    type Spoil<'a> = &'a dyn Fn(&mut [u8]);
+    let spoilt: [(&str, Spoil<'_>); 8] = [
+        ("separators descend", &|bytes| {
+            swap(bytes, heap + 5 * 2, heap + 6 * 2, 2);
+            swap(bytes, fence + 5 * 8, fence + 6 * 8, 8);
+        }),
+        ("a fence does not match its separator", &|bytes| bytes[fence + 5 * 8 + 7] ^= 1),
+        ("a top fence does not match its fence", &|bytes| bytes[top + 8] ^= 1),
+        ("a block is shorter than any block can be", &|bytes| {
+            let word = u32::from_le_bytes(bytes[block + 4..block + 8].try_into().unwrap());
+            bytes[block + 8..block + 12].copy_from_slice(&(word - 1).to_le_bytes());
+        }),
+        ("blocks do not fill the data section", &|bytes| bytes[block] = 1),
+        ("separators do not begin the heap", &|bytes| bytes[separator] = 1),
+        ("separators are not inside the index", &|bytes| bytes[separator + 5 * 4 + 1] = 1),
+        ("the last block continues", &|bytes| bytes[separator + (BLOCKS - 1) * 4 + 3] |= 0x80),
+    ];
+    for (what, spoil) in spoilt {
+        let mut bad = good.clone();
+        spoil(&mut bad);
+        match open(bad) {
+            Err(Refused::Corrupt(said)) => assert_eq!(said, what),
+            Err(Refused::NoMemory(error)) => panic!("{what}: {error}"),
+            Ok(_) => panic!("{what}: taken"),
+        }
+    }
+}
+
+/// The filter of a sound table denies every key: the checksums are right, each entry of it is wrong.
+#[test]
+fn of_each_block_the_first_wrong_entry_is_told() {
+    let rig = Rig::new();
+    let entries: Vec<Entry> = (0..200u64)
+        .map(|n| (format!("{n:08}").into_bytes(), make_tag(n + 1, EntryKind::Put), vec![7; 80]))
+        .collect();
+    let mut meta = rig.build(1, &entries, &options(1024, 0, 10));
+    let mut bytes = rig.kernel.read_file(ROOT, &name(1)).unwrap();
+    let footer_at = bytes.len() - FOOTER_LEN;
+    let last: [u8; FOOTER_LEN] = bytes[footer_at..].try_into().unwrap();
+    let mut footer = Footer::decode(&last, footer_at as u64, FileNum(1)).unwrap();
+    let filter_at = footer.filter.offset as usize;
+    let filter = &mut bytes[filter_at..filter_at + footer.filter.len as usize];
+    filter[FILTER_HEADER_LEN..].fill(0);
+    let salt = salt_of(&footer.table_id);
+    footer.filter = SectionHandle::of(filter, filter_at as u64, salt).unwrap();
+    let (last, crc) = footer.encode(footer_at as u64);
+    bytes[footer_at..].copy_from_slice(&last);
+    meta.footer_crc = crc;
+    rig.kernel.write_file(ROOT, &name(1), &bytes);
+
+    let mut found = Vec::new();
+    let mut tell = |step| {
+        if let Step::Found(error) = step {
+            assert!(error.detail().message.contains("the filter denies"), "{error}");
+            found.push(error.detail().offset);
+        }
+        Ok(())
+    };
+    check_table(&rig.dir, &Order::Bytewise, &meta, true, &mut tell).unwrap().unwrap();
+    let reader = rig.open(&meta).unwrap();
+    let blocks = 0..reader.index().count();
+    assert_eq!(found, blocks.map(|at| reader.index().block_range(at).0).collect::<Vec<_>>());
+    assert!(found.len() > 10 && found.len() * 5 < entries.len());
 }
 
 #[test]
