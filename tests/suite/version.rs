@@ -8,7 +8,7 @@ use esker::internals::env::api::{Dir, Fs};
 use esker::internals::env::path::FileKind;
 use esker::internals::env::sim::SimKernel;
 use esker::internals::error::{Area, ErrorKind, Result};
-use esker::internals::order::Order;
+use esker::internals::order::{CustomOrder, Order};
 use esker::internals::retire::RetireList;
 use esker::internals::sync::Arc;
 use esker::internals::table::meta::TableMeta;
@@ -406,6 +406,131 @@ fn contradicting_edits_are_refused_and_change_nothing() {
     set.apply(add(1, table(two, "g", "h", 6).into())).expect("fits");
 }
 
+/// Below the set, which fills in counters so that they never go back, and leaves out offsets that would.
+#[test]
+fn a_state_refuses_what_goes_back_or_comes_twice_and_stays_as_it_is() {
+    let mut state = ManifestState::new([1; 16], 0, 10);
+    let none = VersionEdit::default;
+    let first = VersionEdit {
+        next_file: Some(20),
+        last_seq: Some(100),
+        log_floor: Some(FileNum(3)),
+        logs_added: vec![(FileNum(4), 1)],
+        log_durable: Some((FileNum(4), 640)),
+        logs_voided: vec![FileNum(5)],
+        keyspaces_added: vec![facts(0, "default")],
+        flushed: vec![(KS, 50)],
+        ..none()
+    };
+    state.apply(&first).expect("a legal edit");
+    let close = |last_seq| Some(CloseMark { log: FileNum(4), length: 1, last_seq });
+    let log = |number| vec![(FileNum(number), 1)];
+    let add = |meta: TableMeta| vec![(KS, 0, meta.into())];
+    let refused = [
+        ("next file goes back", VersionEdit { next_file: Some(19), ..none() }),
+        ("last sequence goes back", VersionEdit { last_seq: Some(99), ..none() }),
+        ("floor goes back", VersionEdit { log_floor: Some(FileNum(2)), ..none() }),
+        ("durable goes back", VersionEdit { log_durable: Some((FileNum(4), 639)), ..none() }),
+        ("flushed goes back", VersionEdit { flushed: vec![(KS, 49)], ..none() }),
+        ("flushed in the future", VersionEdit { flushed: vec![(KS, 101)], ..none() }),
+        ("closed in the future", VersionEdit { close: close(101), ..none() }),
+        (
+            "table of the future",
+            VersionEdit { tables_added: add(table(9, "a", "b", 101)), ..none() },
+        ),
+        (
+            "table not given out",
+            VersionEdit { tables_added: add(table(20, "a", "b", 1)), ..none() },
+        ),
+        ("log not given out", VersionEdit { logs_added: log(20), ..none() }),
+        ("void not given out", VersionEdit { logs_voided: vec![FileNum(20)], ..none() }),
+        ("log below the floor", VersionEdit { logs_added: log(2), ..none() }),
+        (
+            "added and voided",
+            VersionEdit { logs_added: log(6), logs_voided: vec![FileNum(6)], ..none() },
+        ),
+        ("voided before", VersionEdit { logs_added: log(5), ..none() }),
+        ("durable though voided", VersionEdit { log_durable: Some((FileNum(5), 1)), ..none() }),
+    ];
+    let before = state.clone();
+    for (what, edit) in refused {
+        let error = state.apply(&edit).expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+        assert!(state == before, "{what}");
+    }
+    // As far as they may go.
+    let last = VersionEdit {
+        log_durable: Some((FileNum(4), 640)),
+        logs_added: log(19),
+        flushed: vec![(KS, 100)],
+        tables_added: add(table(9, "a", "b", 100)),
+        ..none()
+    };
+    state.apply(&last).expect("a legal edit");
+    state.apply(&VersionEdit { close: close(100), ..none() }).expect("a legal edit");
+    state.apply(&VersionEdit { logs_voided: vec![FileNum(4)], ..none() }).expect("a legal edit");
+    assert!(!state.logs.contains_key(&FileNum(4)) && state.log_durable.is_empty());
+    state.apply(&VersionEdit { log_floor: Some(FileNum(19)), ..none() }).expect("a legal edit");
+    assert!(state.voided.is_empty(), "below the floor a log is neither listed nor voided");
+    assert_eq!(state.logs.keys().copied().collect::<Vec<_>>(), [FileNum(19)]);
+}
+
+#[test]
+fn a_table_that_ends_before_it_begins_in_a_callers_order_is_refused() {
+    let kernel = kernel();
+    Fs::Sim(Arc::clone(&kernel)).make_dir(PATH.as_bytes(), 0o700).expect("dir");
+    let (fs, dir) = open_dir(&kernel).expect("dir");
+    let custom = CustomOrder {
+        name: "test.backwards".to_owned(),
+        exact: true,
+        compare: Box::new(|a: &[u8], b: &[u8]| b.cmp(a)),
+    };
+    let order = Order::Custom(Arc::new(custom));
+    let facts = KeyspaceFacts { comparator: "test.backwards".to_owned(), ..facts(0, "default") };
+    let retire = Arc::new(RetireList::default());
+    let mut set = VersionSet::create(fs, dir, facts, order, LEVELS, retire).expect("set");
+    let number = set.numbers().next().0;
+    let add = |level, smallest, largest| VersionEdit {
+        tables_added: vec![(KS, level, table(number, smallest, largest, 5).into())],
+        ..VersionEdit::default()
+    };
+    let (state, bytes) = (set.state().clone(), kernel.directory_hash(PATH));
+    for level in [0, 1] {
+        let error = set.apply(add(level, "a", "b")).expect_err("backwards");
+        // It may be the fault of the order, which has changed since.
+        assert_eq!(error.kind(), ErrorKind::Comparator, "{error}");
+        assert!(error.to_string().contains(&FileNum(number).to_string()), "{error}");
+        assert!(set.state() == &state && kernel.directory_hash(PATH) == bytes);
+        assert_eq!(set.version(KS).tables().count(), 0);
+    }
+    set.apply(add(1, "b", "a")).expect("forwards");
+}
+
+#[test]
+fn of_tables_with_equal_sequence_numbers_the_later_file_is_the_newer() {
+    let kernel = kernel();
+    let mut set = create(&kernel).expect("create");
+    let numbers: Vec<u64> = (0..5).map(|_| set.numbers().next().0).collect();
+    let seqs = [5, 5, 9, 5, 1];
+    // Some come together, none in the order of their numbers.
+    for added in [vec![1, 2], vec![3, 0], vec![4]] {
+        let meta = |at: usize| (KS, 0, table(numbers[at], "a", "m", seqs[at]).into());
+        let tables_added = added.into_iter().map(meta).collect();
+        set.apply(VersionEdit { tables_added, ..VersionEdit::default() }).expect("tables");
+    }
+    let newest_first = [2, 3, 1, 0, 4].map(|at| numbers[at]);
+    let shown = |set: &VersionSet| -> Vec<u64> {
+        set.version(KS).level(0).iter().map(|table| table.meta.file.0).collect()
+    };
+    assert_eq!(shown(&set), newest_first);
+    drop(set);
+    let loaded = load_from(&kernel).expect("load").expect("db");
+    let (fs, dir) = open_dir(&kernel).expect("dir");
+    let retire = Arc::new(RetireList::default());
+    let set = VersionSet::recover(fs, dir, loaded, Order::Bytewise, LEVELS, retire).expect("set");
+    assert_eq!(shown(&set), newest_first, "after recovery too");
+}
+
 #[test]
 fn dropped_keyspaces_take_their_tables_and_their_id_with_them() {
     let kernel = kernel();
@@ -426,6 +551,9 @@ fn dropped_keyspaces_take_their_tables_and_their_id_with_them() {
     for _ in 0..2 {
         let mut set = recover(&kernel).expect("recover");
         assert_eq!(set.state().next_keyspace(), id.0 + 1);
+        let keyspaces_added = vec![facts(id.0, "third")];
+        let again = VersionEdit { keyspaces_added, ..VersionEdit::default() };
+        assert_eq!(set.apply(again).expect_err("its id").kind(), ErrorKind::Corrupt);
         set.apply(VersionEdit::default()).expect("new base");
     }
 }

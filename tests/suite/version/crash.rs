@@ -2,6 +2,8 @@
 
 use super::*;
 use esker::internals::env::sim::{CallKind, CrashPolicy, Fault};
+use esker::internals::record::format::{FileHeader, RecordKind, append_record};
+use esker::internals::version::manifest::base_image;
 
 /// Applies a few edits; returns the state after each that was acknowledged, and whether all were.
 fn run(kernel: &Arc<SimKernel>, states: &mut Vec<ManifestState>) -> Result<VersionSet> {
@@ -380,4 +382,39 @@ fn a_manifest_of_another_number_or_database_is_refused() {
     kernel.remove_file(PATH, "MANIFEST-0000000002");
     kernel.write_file(PATH, "MANIFEST-0000000001", &newer);
     assert_eq!(load_from(&kernel).err().expect("version").kind(), ErrorKind::Format);
+}
+
+/// The records are whole and each proves that the one before it was synced: only their numbers are wrong.
+#[test]
+fn edits_that_are_not_numbered_one_after_the_other_are_damage() {
+    const SALT: u32 = 77;
+    let kernel = kernel();
+    let set = create(&kernel).expect("create");
+    let (number, db_id) = (FileNum(1), set.state().db_id);
+    let header = FileHeader { number, db_id, salt: SALT, recycled: false, made: 0 };
+    let (base, last) = base_image(&header, set.state(), 40).unwrap();
+    assert_eq!(last, 41);
+    let with_edits = |numbers: &[u64]| {
+        let (mut bytes, mut ends) = (base.clone(), vec![base.len() as u64]);
+        for (n, &number) in numbers.iter().enumerate() {
+            let edit = VersionEdit { last_seq: Some(n as u64 + 1), ..VersionEdit::default() };
+            let (end, payload) = (bytes.len() as u64, edit.encode().unwrap());
+            append_record(&mut bytes, SALT, end, RecordKind::Edit, number, end, &payload);
+            ends.push(bytes.len() as u64);
+        }
+        kernel.write_file(PATH, "MANIFEST-0000000001", &bytes);
+        (load_from(&kernel), ends)
+    };
+    let loaded = with_edits(&[42, 43]).0.expect("load").expect("db");
+    assert_eq!((loaded.edit_number, loaded.state.last_seq, loaded.dropped_bytes), (43, 2, 0));
+    // The n-th is the first that does not follow.
+    for (numbers, n) in
+        [(&[43][..], 0), (&[41], 0), (&[1], 0), (&[42, 44], 1), (&[42, 42], 1), (&[42, 41, 43], 1)]
+    {
+        let (loaded, ends) = with_edits(numbers);
+        let error = loaded.err().unwrap_or_else(|| panic!("{numbers:?} are numbered in order"));
+        let place = (error.kind(), error.detail().offset);
+        assert_eq!(place, (ErrorKind::Corrupt, ends[n]), "{numbers:?}: {error}");
+        assert!(error.to_string().contains("follows edit"), "{numbers:?}: {error}");
+    }
 }

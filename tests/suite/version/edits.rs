@@ -44,6 +44,54 @@ fn edits_round_trip_and_every_truncation_or_flip_is_an_error_or_an_edit() {
 }
 
 #[test]
+fn ids_of_fields_are_what_they_were_in_every_release() {
+    let none = VersionEdit::default;
+    let db = Some(DbFacts { format: 1, db_id: [3; 16], created: 99 });
+    let close = Some(CloseMark { log: FileNum(6), length: 88, last_seq: 12 });
+    let table = table(7, "a", "b", 9).into();
+    // 15 to 17 are kept for a later version; only the cursor is advisory.
+    let fields = [
+        (1, VersionEdit { db, ..none() }),
+        (2, VersionEdit { next_file: Some(1), ..none() }),
+        (3, VersionEdit { last_seq: Some(1), ..none() }),
+        (4, VersionEdit { log_floor: Some(FileNum(1)), ..none() }),
+        (5, VersionEdit { logs_added: vec![(FileNum(1), 1)], ..none() }),
+        (6, VersionEdit { log_durable: Some((FileNum(1), 1)), ..none() }),
+        (7, VersionEdit { keyspaces_added: vec![facts(1, "a")], ..none() }),
+        (8, VersionEdit { keyspaces_dropped: vec![KS], ..none() }),
+        (9, VersionEdit { tables_added: vec![(KS, 0, table)], ..none() }),
+        (10, VersionEdit { tables_dropped: vec![(KS, 0, FileNum(1))], ..none() }),
+        (11, VersionEdit { flushed: vec![(KS, 1)], ..none() }),
+        (12, VersionEdit { cursors: vec![(KS, 1, b"k".to_vec().into())], ..none() }),
+        (13, VersionEdit { base_end: true, ..none() }),
+        (14, VersionEdit { close, ..none() }),
+        (18, VersionEdit { logs_voided: vec![FileNum(1)], ..none() }),
+    ];
+    for (id, edit) in fields {
+        let must_understand = u8::from(id != 12);
+        assert_eq!(edit.encode().unwrap()[0], id << 1 | must_understand, "{edit:?}");
+    }
+    let numbers = |edit: VersionEdit| edit.encode().unwrap();
+    let drop_keyspace = VersionEdit { keyspaces_dropped: vec![KeyspaceId(5)], ..none() };
+    assert_eq!(numbers(drop_keyspace), [17, 1, 5]);
+    let drop_table = VersionEdit { tables_dropped: vec![(KeyspaceId(5), 2, FileNum(9))], ..none() };
+    assert_eq!(numbers(drop_table), [21, 9, 3, 1, 5, 5, 1, 2, 7, 1, 9]);
+    let close = VersionEdit { close, ..none() };
+    assert_eq!(numbers(close), [29, 9, 3, 1, 6, 5, 1, 88, 7, 1, 12]);
+}
+
+#[test]
+fn a_sub_field_that_comes_twice_is_damage_and_its_place_is_told() {
+    // A sequence number in front; then a log that is added: its number, its number again, its salt.
+    let edit = [7, 1, 4, 11, 9, 3, 1, 5, 3, 1, 5, 5, 1, 8];
+    let error = VersionEdit::decode(&edit).expect_err("twice");
+    assert_eq!((error.kind(), error.detail().offset), (ErrorKind::Corrupt, 3), "{error}");
+    let once = [7, 1, 4, 11, 6, 3, 1, 5, 5, 1, 8];
+    let read = VersionEdit::decode(&once).expect("a legal edit");
+    assert_eq!((read.last_seq, read.logs_added), (Some(4), vec![(FileNum(5), 8)]));
+}
+
+#[test]
 fn random_bytes_never_panic_the_decoder() {
     let mut random = Random(0x5eed_0001);
     for _ in 0..20_000 {
