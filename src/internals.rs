@@ -82,6 +82,16 @@ pub mod env {
     }
 }
 pub mod iter {
+    /// A row is borrowed from its cursor until the next move:
+    ///
+    /// ```compile_fail,E0502
+    /// use esker::internals::iter::internal::InternalIterator;
+    /// fn a_row_after_a_move(cursor: &mut impl InternalIterator) -> usize {
+    ///     let key = cursor.key();
+    ///     cursor.next().unwrap();
+    ///     key.len()
+    /// }
+    /// ```
     pub mod internal {
         pub use crate::iter::internal::*;
     }

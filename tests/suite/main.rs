@@ -17,6 +17,7 @@ mod version;
 mod compaction;
 mod layering;
 mod tidy;
+mod invariants;
 mod header;
 mod link;
 mod simdb;
