@@ -7,8 +7,8 @@
 //!
 //! Invariants
 //! 1. No byte of a block is used before its checksum passed.
-//! 2. The bytes of a `Block` went through `parse` at least once in this process: columns and entries lie inside the bytes, keys are at most
-//!    `KEY_LEN_MAX` long, kinds are known, prefixes match their keys, entries ascend strictly.
+//! 2. The bytes of a `Block` went through `parse` at least once in this process: columns and entries lie inside the
+//!    bytes, keys are at most `KEY_LEN_MAX` long, kinds are known, prefixes match their keys, entries ascend strictly.
 //! 3. A `Block` holds its bytes uncompressed and without the trailer.
 //! 4. Accessors never panic, whatever number they are given.
 

@@ -4,6 +4,7 @@
 //! 1. Manifest first (durable), then publish, then forget: logs below the new floor and dropped tables
 //!    are removed only afterwards, by the cleanup thread.
 //! 2. Installs happen in manifest order: the manifest lock is held across the publication.
+//! 3. What a flush made durable is told to be (`durable_seq`) before the flush can be seen to be over.
 
 use crate::db::core::DbCore;
 use crate::env::path::FileKind;
@@ -50,10 +51,11 @@ impl DbCore {
         if planted::is(Planted::ShownOutOfOrder) {
             MutexGuard::unlocked(&mut set, || ());
         }
+        // Before the state shows it: by that a flush is over, and what it made durable must be told to be.
+        self.note_settled(&set);
         self.keyspace.state.install(version, flushed);
         self.reprice();
         let floor = set.state().log_floor;
-        self.note_settled(&set);
         // Before the clean-up can see what was freed.
         self.note_clean(self.log_sync.forget_below(floor));
         drop(set);

@@ -159,13 +159,16 @@ fn snapshot_publish_shows_whole_batches() {
     explore("snapshot_publish", snapshot_publish);
 }
 
-/// Two threads write without a log and flush: once a flush has returned, what its thread wrote survives a power cut.
+/// Two threads write without a log and flush: once a flush has returned, what its thread wrote survives a power cut,
+/// and is told to.
 fn flush_wait() {
     let stage = Stage::new(|_| ());
     let flusher = |key: &'static str| {
         spawn(&stage.db, move |db| {
-            put(db, Durability::Unlogged, key, 1).expect("written");
+            let seq = put(db, Durability::Unlogged, key, 1).expect("written");
             db.flush().expect("flushed");
+            let durable = db.durable_seq().expect("open");
+            assert!(durable >= seq, "durable_seq {durable} after a flush of {seq}");
         })
     };
     let [one, two] = [flusher("a"), flusher("b")];
